@@ -1,0 +1,71 @@
+"""Own what an account is: the WhatsApp Business Account whose time zone, currency and flags a decision follows."""
+
+from __future__ import annotations
+
+import zoneinfo
+from enum import StrEnum
+
+import msgspec
+
+
+class TemplateStatus(StrEnum):
+    """
+    A template's status, as Meta's template webhooks and listing name it.
+
+    Source: Meta, "message_template_status_update" and "Template management", copies of October to December 2025.
+    """
+
+    APPROVED = "APPROVED"
+    PENDING = "PENDING"
+    REJECTED = "REJECTED"
+    IN_APPEAL = "IN_APPEAL"
+    PAUSED = "PAUSED"
+    DISABLED = "DISABLED"
+    PENDING_DELETION = "PENDING_DELETION"
+    DELETED = "DELETED"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    ARCHIVED = "ARCHIVED"
+
+
+class TemplateCategory(StrEnum):
+    """The three categories that a template can have."""
+
+    MARKETING = "marketing"
+    UTILITY = "utility"
+    AUTHENTICATION = "authentication"
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of one template in one language; category None: not known."""
+
+    name: str
+    language: str
+    category: TemplateCategory | None = None
+    status: TemplateStatus = TemplateStatus.APPROVED
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[account]]`: one WhatsApp Business Account."""
+
+    waba_id: str
+    timezone: str = "UTC"
+    currency: str = "USD"
+    phone_number_ids: tuple[str, ...] = ()
+    portfolio_id: str = ""
+    access_token: str = ""
+    direct_send: bool = False
+    ai_provider: bool = False
+    service_exempt: bool = False
+    takes_threads: bool = True
+    payment_method: bool = True
+    template: tuple[Template, ...] = ()
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The time zone that bounds this account's days and months."""
+        return zoneinfo.ZoneInfo(self.timezone)
+
+    @property
+    def portfolio(self) -> str:
+        """The portfolio whose shared state this account's sends touch; a WABA without one is its own."""
+        return self.portfolio_id or self.waba_id

@@ -1,0 +1,206 @@
+"""Own the decision: what the ledger's outcome of a plan means, in the words of the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gatekeeper.core.plan import UNKNOWN_PRICE, Plan, Row, conversation_name
+from gatekeeper.core.vocabulary import (
+    CONVERSATION,
+    REFUSALS,
+    Clock,
+    PriceBound,
+    Product,
+    Reason,
+    Refusal,
+    State,
+    Verdict,
+    money,
+)
+
+SECOND_MS = 1000
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """
+    What `authorize.lua` found. Indexes count from 1; 0 is none.
+
+    *status*: reserved, picked (nothing written), refused or stale (the templates changed meanwhile). *case* holds over what is
+    expected, *sure* over what is certain; *cost* and *most* are their prices. *open* lists clocks and their ends in turn.
+    """
+
+    status: str
+    bar: int
+    unseen: bool
+    cold: bool
+    case: int
+    reading: int
+    cost: int
+    sure: int
+    most: int
+    open: tuple[str | int, ...]
+
+    def clocks(self) -> dict[str, int]:
+        """The open clocks and their ends."""
+        return dict(zip(self.open[::2], self.open[1::2], strict=True))  # type: ignore[arg-type]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision on one send: contract sections 4 to 6. Prices in micro-units, times in Unix milliseconds."""
+
+    verdict: Verdict
+    reason: Reason
+    refusal: Refusal | None = None
+    category: str | None = None
+    opens: str | None = None
+    charged: bool | None = False
+    price: int | None = None
+    price_bound: PriceBound | None = None
+    currency: str | None = None
+    market: str | None = None
+    rate_card: str | None = None
+    regime: str | None = None
+    window_expires: int | None = None
+    free_entry_expires: int | None = None
+    conversation_expires: int | None = None
+    free_remaining: int | None = None
+    state: State = State.WARM
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the send goes out."""
+        return self.verdict is not Verdict.BLOCK
+
+    def fields(self) -> dict[str, Any]:
+        """The decision's JSON fields, every key present."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "error_code": self.refusal.code if self.refusal and not self.forwards else None,
+            "category": self.category,
+            "opens": self.opens,
+            "charged": self.charged,
+            "price": None if self.price is None else money(self.price),
+            "price_bound": self.price_bound,
+            "currency": self.currency,
+            "market": self.market,
+            "rate_card": self.rate_card,
+            "regime": self.regime,
+            "window_expires": _seconds(self.window_expires),
+            "free_entry_expires": _seconds(self.free_entry_expires),
+            "conversation_expires": _seconds(self.conversation_expires),
+            "free_remaining": self.free_remaining,
+        }
+
+
+def refused(reason: Reason, plan: Plan | None = None, *, refusal: Refusal | None = None, state: State = State.WARM) -> Decision:
+    """Block for *reason*; what applies to the send in any case is said too."""
+    return Decision(
+        verdict=Verdict.BLOCK, reason=reason, refusal=refusal or REFUSALS[reason], state=state, **(_frame(plan) if plan else {})
+    )
+
+
+def passed_unread(reason: Reason, *, refusal: Refusal | None = None, state: State = State.WARM) -> Decision:
+    """Let a send out of which nothing can be said but that *reason* would have blocked it."""
+    return Decision(
+        verdict=Verdict.ANNOTATE,
+        reason=reason,
+        refusal=refusal or REFUSALS[reason],
+        charged=None,
+        price_bound=PriceBound.UNKNOWN,
+        state=state,
+    )
+
+
+def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Decision:
+    """
+    Say what *outcome* means for *plan*; None: the ledger was not there, and the send is let through without it.
+
+    Without *enforce* what would block only annotates.
+    """
+    if not plan.sent.is_message:
+        return Decision(verdict=Verdict.ALLOW, reason=Reason.NOT_A_MESSAGE, price=0, price_bound=PriceBound.EXACT, **_frame(plan))
+    blocked = plan.refusal
+    if blocked is None and outcome is not None and outcome.bar:
+        blocked = plan.bars[outcome.bar - 1].reason
+    clocks = outcome.clocks() if outcome else {}
+    expiries = {
+        "window_expires": clocks.get(Clock.CUSTOMER_SERVICE_WINDOW),
+        "free_entry_expires": clocks.get(Clock.FREE_ENTRY_POINT),
+    }
+    state = State.DEGRADED if outcome is None else State.COLD if outcome.cold else State.WARM
+    if blocked is not None and enforce:
+        return msgspec.structs.replace(refused(blocked, plan, state=state), **expiries)
+    said = _without_ledger(plan) if outcome is None else _picked(plan, outcome, clocks)
+    if plan.sent.group:
+        said |= {"price": None, "price_bound": PriceBound.UNKNOWN}
+    if blocked is not None:
+        said |= {"verdict": Verdict.ANNOTATE, "reason": blocked, "refusal": REFUSALS[blocked]}
+    return Decision(**{"verdict": Verdict.ALLOW, "state": state, **_frame(plan), **expiries, **said})
+
+
+def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, Any]:
+    """What the case that was picked says of the send."""
+    row = plan.rows[outcome.case - 1]
+    free = row.meter is not None and outcome.reading < row.free
+    joined = [clock for clock in row.needs if clock.startswith(CONVERSATION) and clock in clocks]
+    said: dict[str, Any] = {
+        "reason": Reason.WITHIN_FREE_TIER if free else row.case.reason,
+        "category": row.category or (conversation_name(joined[0]) if len(joined) == 1 else None),
+        "opens": conversation_name(row.opens) if row.opens else None,
+        "charged": row.charged and not free,
+        "free_remaining": max(row.free - outcome.reading - 1, 0) if row.meter else None,
+        "conversation_expires": max((clocks[clock] for clock in joined), default=None),
+        **_priced(outcome.cost, outcome.most),
+    }
+    if outcome.unseen:
+        said["reason"] = Reason.WINDOW_UNKNOWN
+    return said | _unheard_of(plan, row)
+
+
+def _priced(cost: int, most: int) -> dict[str, Any]:
+    if UNKNOWN_PRICE in (cost, most):
+        return {"price": None, "price_bound": PriceBound.UNKNOWN}
+    return {"price": max(cost, most), "price_bound": PriceBound.AT_MOST if most > cost else PriceBound.EXACT}
+
+
+def _unheard_of(plan: Plan, row: Row) -> dict[str, Any]:
+    """A template that we know nothing of may be free, or cost what a marketing template does."""
+    if plan.product is not Product.UNKNOWN or row.category != Product.UNKNOWN:
+        return {}
+    price = plan.rows[-1].price
+    bound = PriceBound.UNKNOWN if price is None else PriceBound.AT_MOST
+    return {"opens": None, "charged": None, "price": price, "price_bound": bound}
+
+
+def _without_ledger(plan: Plan) -> dict[str, Any]:
+    """Every case might hold: say what they agree on, and the most that any of them costs."""
+    last = plan.rows[-1]
+    prices = [price for row in plan.rows for price in ((0, row.price) if row.meter else (row.price,))]
+    most = None if None in prices else max(price for price in prices if price is not None)
+    may_be_free, may_cost = any(not row.charged or row.free for row in plan.rows), any(row.charged for row in plan.rows)
+    unknown = may_be_free and may_cost
+    window = any(not bar.refuse_open for bar in plan.bars)
+    return {
+        "reason": Reason.WINDOW_UNKNOWN if window else last.case.reason,
+        "category": last.category,
+        "charged": None if unknown else may_cost,
+        "price": most,
+        "price_bound": PriceBound.UNKNOWN if most is None else PriceBound.AT_MOST if unknown else PriceBound.EXACT,
+    } | _unheard_of(plan, last)
+
+
+def _frame(plan: Plan) -> dict[str, Any]:
+    """What is said of every send, free and blocked ones too."""
+    return {
+        "currency": plan.account.currency,
+        "market": plan.market,
+        "rate_card": plan.card.effective.isoformat() if plan.card else None,
+        "regime": plan.regime.name,
+    }
+
+
+def _seconds(at: int | None) -> int | None:
+    return None if at is None else at // SECOND_MS

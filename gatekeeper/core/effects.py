@@ -1,0 +1,108 @@
+"""
+Own what Meta's webhooks mean for a thread: which clocks an event opens, shuts or corrects, and under which names a user is known.
+
+Every change is one that may be made twice and in any order; `lua/observe.lua` makes it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gatekeeper.core.accounts import Account
+from gatekeeper.core.calendar import local_day
+from gatekeeper.core.recipients import canonical
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Word
+from gatekeeper.core.vocabulary import Clock, conversation
+
+_REACTION = "reaction"
+_CONVERSATION_MODEL = "CBP"
+_UNDENIABLE = ("general_purpose_ai",)  # charged inside a free entry point too, so it says nothing of one
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What Meta said of one clock: opened or shut *at*, or told to end; *by* the reservation that it speaks of. Milliseconds."""
+
+    kind: str
+    clock: str
+    at: int
+    ends: int
+    by: str = ""
+
+
+class Effects:
+    """What events do to the clocks of an account's threads."""
+
+    def __init__(self, book: Rulebook, account: Account, *, reaction_opens: bool, forever: int) -> None:
+        self._book = book
+        self._account = account
+        self._reaction_opens = reaction_opens
+        self._forever = forever
+
+    def wrote(self, *, at: int, kind: str, from_ad: bool, standby: bool, group: bool) -> list[Change]:
+        """A user's message opens the window, an ad's also the offer of a free entry point; on standby another partner holds the thread."""
+        if kind in self._book.platform.window.not_opened_by or (kind == _REACTION and not self._reaction_opens):
+            return []
+        changes = [self._open(Clock.CUSTOMER_SERVICE_WINDOW, at)]
+        if from_ad and not group:
+            changes.append(self._open(Clock.FREE_ENTRY_OFFER, at))
+        if not self._account.takes_threads:
+            changes.append(self.held(at=at, elsewhere=standby))
+        return changes
+
+    def called(self, *, at: int) -> list[Change]:
+        """A user's call, or a call of ours that the user took, opens the window as a message does."""
+        return [self._open(Clock.CUSTOMER_SERVICE_WINDOW, at)]
+
+    def held(self, *, at: int, elsewhere: bool) -> Change:
+        """Another partner holds the thread from *at* on, or no longer does."""
+        return self._open(Clock.THREAD_ELSEWHERE, at) if elsewhere else self._shut(Clock.THREAD_ELSEWHERE, at)
+
+    def preferred(self, *, at: int, stop: bool) -> list[Change]:
+        """A user stops marketing messages, or resumes them."""
+        return [Change(kind="open" if stop else "shut", clock=Clock.OPTED_OUT, at=at, ends=at + self._forever)]
+
+    def failed(self, codes: tuple[int, ...], *, at: int, sent_at: int | None) -> list[Change]:
+        """Meta refused a message of ours late. The window was closed when it was sent: what the user wrote since still opens it."""
+        changes = []
+        if WINDOW_CLOSED in codes:
+            changes.append(self._shut(Clock.CUSTOMER_SERVICE_WINDOW, at if sent_at is None else sent_at))
+        if OPTED_OUT in codes:
+            changes += self.preferred(at=at, stop=True)
+        return changes
+
+    def said(self, word: Word, *, at: int, by: str) -> list[Change]:
+        """Meta says what it counts a message in, and until when; a word that is not of a free entry point denies one."""
+        if word.category in (None, *_UNDENIABLE):
+            return []
+        category = str(word.category)
+        if word.free_entry:
+            return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at else []
+        changes = [self._shut(clock, at, by=by) for clock in (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)]
+        regime = self._book.regime(local_day(at, self._account.zone))
+        counted = word.model == _CONVERSATION_MODEL or (word.model is None and regime.has_conversations)
+        if counted and word.expires_at:
+            changes.append(self._tell(conversation(category), at, word, by))
+        return changes
+
+    def _open(self, clock: str, at: int) -> Change:
+        return Change(kind="open", clock=clock, at=at, ends=at + self._length(clock, at))
+
+    def _shut(self, clock: str, at: int, by: str = "") -> Change:
+        return Change(kind="shut", clock=clock, at=at, ends=at + self._length(clock, at), by=by)
+
+    @staticmethod
+    def _tell(clock: str, at: int, word: Word, by: str) -> Change:
+        return Change(kind="tell", clock=clock, at=at, ends=word.expires_at or 0, by=by)
+
+    def _length(self, clock: str, at: int) -> int:
+        return self._book.platform.length_ms(clock, local_day(at, self._account.zone))
+
+
+def names(*candidates: str | None) -> list[str]:
+    """The names of one user in order of preference, each in its canonical form and once."""
+    found: dict[str, None] = {}
+    for name in candidates:
+        if name:
+            found.setdefault(canonical(name))
+    return list(found)

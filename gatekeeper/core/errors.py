@@ -1,0 +1,51 @@
+"""
+Own the tree of faults: what goes wrong without being a decision.
+
+GatekeeperError
+├── ConfigError      a config, regime or rate card is wrong; names file and key path
+├── InputError       a recorded history is wrong; names file and line
+├── LedgerError      Redis did not answer, or not in time
+└── UpstreamError    Meta could not be reached, or broke off
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatekeeperError(Exception):
+    """A fault of ours with a source that says whose it is."""
+
+    source: ClassVar[str] = "gatekeeper"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(GatekeeperError):
+    """A configuration or data file is wrong; the text names the file and the key path."""
+
+    source = "config"
+
+
+class InputError(GatekeeperError):
+    """An input file is wrong; the text names the file and the line."""
+
+    source = "client"
+
+
+class LedgerError(GatekeeperError):
+    """The ledger did not answer, or not in time."""
+
+    source = "ledger"
+    retryable = True
+
+
+class UpstreamError(GatekeeperError):
+    """The upstream could not be reached or broke off; `sent` says whether the body may have arrived."""
+
+    source = "upstream"
+    retryable = True
+
+    def __init__(self, message: str, *, status: int, sent: bool) -> None:
+        super().__init__(message)
+        self.status = status
+        self.sent = sent

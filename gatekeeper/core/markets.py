@@ -1,0 +1,126 @@
+"""
+Own which market a recipient belongs to, and which country: by calling code and network prefix, or by the country of a BSUID.
+
+The tables are data: `markets.csv` holds every country, `markets_history.csv` the markets of those that moved. A country that
+neither names is `Other`. Source: Meta, "Pricing", country calling codes, copies of November 2025 and July 2026.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from gatekeeper.core.data import read, rows
+from gatekeeper.core.errors import ConfigError
+from gatekeeper.core.recipients import is_bsuid
+
+COUNTRIES_FILE = "markets.csv"
+HISTORY_FILE = "markets_history.csv"
+OTHER = "Other"
+_REMEMBERED = 4096
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prefix or a country code leads to; `since` lists its markets, latest first, the last one without a beginning."""
+
+    country: str | None
+    since: tuple[tuple[dt.date, str], ...]
+
+    def market(self, day: dt.date) -> str:
+        """Say which market this was on *day*."""
+        for beginning, market in self.since:
+            if day >= beginning:
+                return market
+        return OTHER
+
+
+_NOWHERE = Place(country=None, since=((dt.date.min, OTHER),))
+
+
+class Markets:
+    """The world as a rate card sees it."""
+
+    def __init__(self, by_country: Mapping[str, Place], by_prefix: Mapping[str, Place]) -> None:
+        self._by_country = by_country
+        self._reach = max(map(len, by_prefix), default=0)
+        # Callers' numbers cluster in few prefixes; a flood of others must not grow the process.
+        self._longest = functools.lru_cache(maxsize=_REMEMBERED)(functools.partial(_longest, by_prefix))
+
+    @classmethod
+    def load(cls, folder: Path) -> Markets:
+        """Read both tables from *folder*."""
+        return parse(read(folder / COUNTRIES_FILE), read(folder / HISTORY_FILE))
+
+    def market(self, recipient: str, day: dt.date) -> str | None:
+        """Say which market *recipient* (digits or a BSUID) was in on the account's local *day*; None: it is neither."""
+        place = self._place(recipient)
+        return None if place is None else place.market(day)
+
+    def country(self, recipient: str) -> str | None:
+        """Say which country (ISO 3166) *recipient* belongs to; None: not known, or several share its prefix."""
+        place = self._place(recipient)
+        return None if place is None else place.country
+
+    def _place(self, recipient: str) -> Place | None:
+        # No calling code begins with 0: that is a number without its country.
+        if recipient.isdigit() and recipient.isascii():
+            return None if recipient[0] == "0" else self._longest(recipient[: self._reach])
+        if is_bsuid(recipient):
+            return self._by_country.get(recipient[:2].upper(), _NOWHERE)
+        return None
+
+
+def parse(countries: str, history: str) -> Markets:
+    """Read the two tables from their text."""
+    moves: dict[str, list[tuple[dt.date, str]]] = {}
+    for where, row in rows(history, HISTORY_FILE, "iso2", "market", "valid_from"):
+        try:
+            moves.setdefault(row["iso2"], []).append((dt.date.fromisoformat(row["valid_from"]), row["market"]))
+        except ValueError:
+            raise ConfigError(f"{where}, valid_from: {row['valid_from']!r} is not a date") from None
+
+    by_country: dict[str, Place] = {}
+    exact: dict[str, Place] = {}
+    for where, row in rows(countries, COUNTRIES_FILE, "iso2", "calling_code", "network_prefix_if_needed", "market"):
+        iso2, market = row["iso2"], row["market"]
+        if iso2 in by_country:
+            raise ConfigError(f"{where}, iso2: {iso2!r} stands here twice")
+        if not market:
+            raise ConfigError(f"{where}, market: is empty")
+        place = by_country[iso2] = Place(country=iso2, since=_since(moves.pop(iso2, []), market, where))
+        for network in row["network_prefix_if_needed"].split(";"):
+            prefix = row["calling_code"] + network.strip()
+            if not prefix.isdigit():
+                raise ConfigError(f"{where}, calling_code: {prefix!r} is not a number")
+            exact[prefix] = _shared(exact[prefix], place, where) if prefix in exact else place
+    if moves:
+        raise ConfigError(f"{HISTORY_FILE}, iso2: {min(moves)!r} does not stand in {COUNTRIES_FILE}")
+    return Markets(by_country, exact)
+
+
+def _since(moves: list[tuple[dt.date, str]], market: str, where: str) -> tuple[tuple[dt.date, str], ...]:
+    """Put a country's markets latest first; the days before the first known one are taken for its."""
+    if not moves:
+        return ((dt.date.min, market),)
+    latest_first = sorted(moves, reverse=True)
+    if latest_first[0][1] != market:
+        raise ConfigError(f"{where}, market: {market!r} here, but last {latest_first[0][1]!r} in {HISTORY_FILE}")
+    return (*latest_first[:-1], (dt.date.min, latest_first[-1][1]))
+
+
+def _shared(one: Place, other: Place, where: str) -> Place:
+    """Join two countries with one prefix: of a number there only the market is known."""
+    if one.since != other.since:
+        raise ConfigError(f"{where}, calling_code: shares a prefix with {one.country}, whose market is another")
+    return Place(country=None, since=one.since)
+
+
+def _longest(by_prefix: Mapping[str, Place], number: str) -> Place:
+    for length in range(len(number), 0, -1):
+        if place := by_prefix.get(number[:length]):
+            return place
+    return _NOWHERE

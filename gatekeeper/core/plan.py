@@ -1,0 +1,252 @@
+"""
+Own the plan: everything about one send, or one delivery, that needs no Redis.
+
+`plan` turns a send into bars (what may forbid it) and rows (what it may be, in order). Lua finds which of them hold; `decision`
+explains what it found. Start reading here, then `lua/authorize.lua`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from gatekeeper.core import regimes
+from gatekeeper.core.accounts import Account, Template, TemplateCategory, TemplateStatus
+from gatekeeper.core.calendar import local_day, month
+from gatekeeper.core.rates import RateCard
+from gatekeeper.core.regimes import Case, Regime, Scope
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason
+
+UNKNOWN_PRICE = -1  # on the wire to Lua, where nil would end an array
+_DIRECT_SEND = {"utility": Product.UTILITY, "authentication": Product.AUTHENTICATION}
+_NOT_SENDABLE = {  # every other status is as good as no template in that language
+    TemplateStatus.APPROVED: None,
+    TemplateStatus.PAUSED: Reason.TEMPLATE_PAUSED,
+    TemplateStatus.DISABLED: Reason.TEMPLATE_DISABLED,
+}
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a send decides: from whom, to whom and what. *recipient* is a canonical name (digits, BSUID or group id)."""
+
+    phone_number_id: str
+    recipient: str
+    billed: str = ""
+    is_message: bool = True
+    is_template: bool = False
+    is_reaction: bool = False
+    group: bool = False
+    direct_send: str | None = None
+    marketing_api: bool = False
+    template: str | None = None
+    language: str | None = None
+
+
+class Meter(msgspec.Struct, frozen=True):
+    """A counter that a price depends on: which allowance, whose, and in which month."""
+
+    name: str
+    owner: str
+    month: str
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A case of the regime, completed for one send: clocks by their ledger names, the price looked up (None: no rate)."""
+
+    case: Case
+    needs: tuple[str, ...] = ()
+    opens: str = ""
+    length: int = 0
+    category: str | None = None
+    price: int | None = 0
+    charged: bool = False
+    meter: Meter | None = None
+    free: int = 0
+    meta: bool = False
+
+    @property
+    def tariff(self) -> tuple[tuple[int, int], ...]:
+        """Steps of (up to this reading, price); the last step's bound is -1: no bound."""
+        price = UNKNOWN_PRICE if self.price is None else self.price
+        return ((self.free, 0), (-1, price)) if self.meter and self.free else ((-1, price),)
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """What forbids a send: *clock* being open, or being closed."""
+
+    clock: Clock
+    refuse_open: bool
+    reason: Reason
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All about one send that needs no Redis. *refusal*: Meta would refuse it whatever the ledger holds."""
+
+    at: int
+    account: Account
+    sent: Sent
+    product: Product
+    regime: Regime
+    card: RateCard | None
+    market: str | None
+    rows: tuple[Row, ...]
+    bars: tuple[Bar, ...] = ()
+    refusal: Reason | None = None
+    watched_since: int | None = None
+    unseen_closed: bool = False
+
+
+def plan(  # noqa: PLR0913
+    sent: Sent,
+    account: Account,
+    template: Template | None,
+    book: Rulebook,
+    *,
+    now: int,
+    complete: bool = False,
+    unseen_closed: bool = False,
+) -> Plan:
+    """
+    Lay out what *sent* may be, now.
+
+    *template* is what is known of the template named. *complete*: the ledger has seen everything, so an unseen window is closed;
+    *unseen_closed*: the operator wants it to count as closed in any case. Raises LookupError when no regime is in force yet.
+    """
+    day = local_day(now, account.zone)
+    regime = book.regime(day)
+    market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
+    product = product_of(sent, account, template, book, day)
+    watch = book.platform.watch.clock
+    return Plan(
+        at=now,
+        account=account,
+        sent=sent,
+        product=product,
+        regime=regime,
+        card=book.rates.on(account.currency, day),
+        market=market,
+        rows=rows(product, account, sent, book, at=now, market=market) if sent.is_message else (),
+        bars=_bars(product, sent, account, book),
+        refusal=_refusal(sent, account, template, product),
+        watched_since=None if complete else now - book.platform.length_ms(watch, day),
+        unseen_closed=unseen_closed,
+    )
+
+
+def product_of(sent: Sent, account: Account, template: Template | None, book: Rulebook, day: date) -> Product:
+    """What *sent* is before it is priced."""
+    if sent.is_reaction:
+        return Product.REACTION
+    if sent.direct_send:
+        return _DIRECT_SEND[sent.direct_send]
+    if not sent.is_template:
+        if sent.group:
+            return Product.GROUP_SERVICE
+        if account.ai_provider and book.platform.charges_ai(book.markets.country(sent.billed or sent.recipient), day):
+            return Product.GENERAL_PURPOSE_AI
+        return Product.SERVICE
+    if template is None or template.category is None:
+        return Product.MARKETING_LITE if sent.marketing_api else Product.UNKNOWN
+    if sent.group:
+        return Product(f"group_{template.category}")
+    if sent.marketing_api and template.category is TemplateCategory.MARKETING:
+        return Product.MARKETING_LITE
+    return Product(template.category.value)
+
+
+def rows(
+    product: Product,
+    account: Account,
+    sent: Sent,
+    book: Rulebook,
+    *,
+    at: int,
+    market: str | None,
+    window_at_send: bool | None = None,
+) -> tuple[Row, ...]:
+    """
+    The cases of the regime at *at* for *product*, completed for this send.
+
+    *window_at_send* is what was latched when it was sent; None while it is being sent, when the window itself is asked.
+    """
+    day = local_day(at, account.zone)
+    regime = book.regime(day)
+    card = book.rates.on(account.currency, day)
+    found = []
+    for case in book.regimes.cases(regime, product, account, day):
+        needs = case.needs
+        if regimes.WINDOW_AT_SEND in needs:
+            if window_at_send is False:
+                continue
+            needs = () if window_at_send else (Clock.CUSTOMER_SERVICE_WINDOW.name.lower(),)
+        opens = book.regimes.clocks(case.opens, product)[0] if case.opens else ""
+        allowance = regime.allowance.get(case.allowance)
+        found.append(
+            Row(
+                case=case,
+                needs=tuple(clock for name in needs for clock in book.regimes.clocks(name, product)),
+                opens=opens,
+                length=book.platform.length_ms(opens, day) if opens else 0,
+                category=None if case.category == regimes.JOINED else regimes.named(case.category, product) or None,
+                price=price_of(regimes.named(case.price, product), card, market, book) if case.price else 0,
+                charged=bool(case.price),
+                meter=Meter(case.allowance, _owner(allowance.per, account, sent), month(at, account.zone)) if allowance else None,
+                free=allowance.free if allowance else 0,
+            )
+        )
+    return tuple(found)
+
+
+def price_of(column: str, card: RateCard | None, market: str | None, book: Rulebook) -> int | None:
+    """The rate of a category in micro-units; None where no card, market or cell says."""
+    if card is None or market is None:
+        return None
+    return card.rate(market, book.platform.price_column.get(column, column))
+
+
+def free_meter(account: Account, phone_number_id: str, book: Rulebook, *, at: int) -> Meter | None:
+    """The meter of the free tier in force at *at*; None where the regime has none."""
+    regime = book.regime(local_day(at, account.zone))
+    sent = Sent(phone_number_id=phone_number_id, recipient="")
+    return next(
+        (Meter(name, _owner(tier.per, account, sent), month(at, account.zone)) for name, tier in regime.allowance.items()), None
+    )
+
+
+def conversation_name(clock: str) -> str:
+    """The category of an open conversation's clock, or the public name of another clock."""
+    return clock.removeprefix(CONVERSATION) if clock.startswith(CONVERSATION) else Clock(clock).name.lower()
+
+
+def _owner(scope: Scope, account: Account, sent: Sent) -> str:
+    return account.waba_id if scope is Scope.WABA else sent.phone_number_id
+
+
+def _bars(product: Product, sent: Sent, account: Account, book: Rulebook) -> tuple[Bar, ...]:
+    """What of the thread forbids this send, in the order in which Meta would say it."""
+    needed = book.platform.permission
+    bars = []
+    if product in needed.needs_thread and not account.takes_threads:
+        bars.append(Bar(clock=Clock.THREAD_ELSEWHERE, refuse_open=True, reason=Reason.THREAD_OWNED_ELSEWHERE))
+    if product in needed.needs_consent:
+        bars.append(Bar(clock=Clock.OPTED_OUT, refuse_open=True, reason=Reason.RECIPIENT_OPTED_OUT))
+    if product in needed.needs_window and sent.is_message:
+        bars.append(
+            Bar(clock=Clock.CUSTOMER_SERVICE_WINDOW, refuse_open=False, reason=Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW),
+        )
+    return tuple(bars)
+
+
+def _refusal(sent: Sent, account: Account, template: Template | None, product: Product) -> Reason | None:
+    """What Meta refuses at once, whatever the state of the thread."""
+    if not sent.is_message:
+        return None
+    if sent.direct_send and not account.direct_send:
+        return Reason.DIRECT_SEND_NOT_ENABLED
+    if sent.marketing_api and product is not Product.MARKETING_LITE:
+        return Reason.MARKETING_TEMPLATES_ONLY
+    if sent.is_template and template is not None:
+        return _NOT_SENDABLE.get(template.status, Reason.TEMPLATE_NOT_FOUND)
+    return None

@@ -1,0 +1,59 @@
+"""
+Own what an allowed send holds, and the one table of moves that it may make.
+
+    reserved ──accept──▶ accepted ──deliver──▶ settled
+        └──────refuse──────┐  └──────fail─────▶ released ◀── refuse
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gatekeeper.core.vocabulary import Product
+
+
+class State(StrEnum):
+    """Where a reservation is."""
+
+    RESERVED = "reserved"
+    ACCEPTED = "accepted"
+    SETTLED = "settled"
+    RELEASED = "released"
+
+
+class Event(StrEnum):
+    """What moves one."""
+
+    ACCEPT = "accept"
+    DELIVER = "deliver"
+    FAIL = "fail"
+    REFUSE = "refuse"
+
+
+class Move(msgspec.Struct, frozen=True):
+    """The states that an event may leave, and the one that it leads to."""
+
+    leaving: tuple[State, ...]
+    to: State
+
+
+MOVES: dict[Event, Move] = {
+    Event.ACCEPT: Move((State.RESERVED,), State.ACCEPTED),
+    Event.DELIVER: Move((State.ACCEPTED,), State.SETTLED),
+    Event.FAIL: Move((State.ACCEPTED,), State.RELEASED),
+    Event.REFUSE: Move((State.RESERVED,), State.RELEASED),
+}
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a reservation remembers of its send: what was sent, by whom, to whom and when; never what we concluded."""
+
+    id: str
+    phone_number_id: str
+    recipient: str
+    product: Product
+    at: int
+    group: bool = False
+    caller: str = ""

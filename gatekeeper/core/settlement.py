@@ -1,0 +1,254 @@
+"""
+Own the settlement: what a delivery or failure makes of a reservation.
+
+A delivery asks the table again, at its own time, over what is confirmed. Where Meta says what it charges, the table is narrowed to
+the rows that agree with it; `own` keeps the rows as they were, so that a difference can be counted as drift.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from gatekeeper.core import regimes
+from gatekeeper.core.accounts import Account
+from gatekeeper.core.calendar import local_day
+from gatekeeper.core.plan import UNKNOWN_PRICE, Row, Sent, conversation_name, price_of, rows
+from gatekeeper.core.reservation import Event, Facts
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason, conversation, money
+
+REFERRAL = "referral_conversion"
+_FREE_ENTRY = "free_entry_point"
+_REGULAR = "regular"
+_CONVERSATION_MODEL = "CBP"
+_PRODUCTS = frozenset(product.value for product in Product)
+_FREE_ENTRY_REASONS = (Reason.FREE_ENTRY_POINT, Reason.OPENS_FREE_ENTRY_POINT)
+# What an asynchronous failure says of the thread. Source: Meta's error codes, copy of 2025-12-12.
+WINDOW_CLOSED, OPTED_OUT = 131047, 131050
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Meta's own word on a message: `pricing` and `conversation` of a status. *expires_at* in Unix milliseconds."""
+
+    type: str | None = None
+    category: str | None = None
+    model: str | None = None
+    expires_at: int | None = None
+
+    @property
+    def free_entry(self) -> bool:
+        """Whether the message counts as part of a free entry point."""
+        return self.type == _FREE_ENTRY or self.category == REFERRAL
+
+    def merged(self, earlier: Word | None) -> Word:
+        """This word, with what only an earlier status said."""
+        if earlier is None:
+            return self
+        return Word(
+            type=self.type or earlier.type,
+            category=self.category or earlier.category,
+            model=self.model or earlier.model,
+            expires_at=self.expires_at or earlier.expires_at,
+        )
+
+
+class Settling(msgspec.Struct, frozen=True, kw_only=True):
+    """All about one delivery or failure that needs no Redis."""
+
+    at: int
+    event: Event
+    facts: Facts
+    account: Account
+    member: str = ""
+    market: str | None = None
+    rows: tuple[Row, ...] = ()
+    own: tuple[Row, ...] = ()
+    lengths: dict[str, int] = {}
+    word: Word | None = None
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True):
+    """What `settle.lua` did. *status*: moved, or ignored (settled before). Indexes count from 1; 0 is none."""
+
+    status: str
+    case: int
+    reading: int
+    cost: int
+    own: int
+    own_cost: int
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a send really opened and cost. *drift*: Meta's word differs from what our own table says."""
+
+    id: str
+    at: int
+    delivered: bool
+    opened: str | None = None
+    category: str | None = None
+    charged: bool | None = False
+    price: int | None = 0
+    recipient: str | None = None
+    drift: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """The settlement's JSON fields, every key present."""
+        said = {
+            "delivered": self.delivered,
+            "opened": self.opened,
+            "category": self.category,
+            "charged": self.charged,
+            "price": None if self.price is None else money(self.price),
+        }
+        return said if self.recipient is None else said | {"recipient": self.recipient}
+
+
+def plan_delivery(
+    facts: Facts,
+    account: Account,
+    book: Rulebook,
+    *,
+    at: int,
+    billed: str,
+    window_until: int,
+    word: Word | None,
+    member: str = "",
+) -> Settling:
+    """
+    Lay out what a delivered message may have been.
+
+    *window_until* is the end of the customer service window as it was known at send, 0 when it was closed; *billed* the name of the
+    recipient that Meta bills. Raises LookupError when no regime was in force.
+    """
+    day = local_day(at, account.zone)
+    market = book.markets.market(billed or facts.recipient, day)
+    word = word if word is not None and word.category is not None else None
+    product = facts.product
+    if word is not None and word.category in _PRODUCTS and product is not Product.REACTION:
+        product = Product(str(word.category))
+    sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
+
+    def asked(product: Product) -> tuple[Row, ...]:
+        found = rows(product, account, sent, book, at=at, market=market, window_at_send=window_until > 0)
+        return tuple(_latched(row, window_until, at) for row in found)
+
+    own = asked(facts.product)
+    believed = asked(product)
+    if word is not None:
+        believed = _believed(word, believed, book, day, account, market)
+    return Settling(
+        at=at,
+        event=Event.DELIVER,
+        facts=facts,
+        account=account,
+        member=member,
+        market=market,
+        rows=believed,
+        own=own if word is not None else (),
+        lengths={
+            clock: book.platform.length_ms(clock, day)
+            for row in (*believed, *own)
+            for clock in row.needs
+            if clock == Clock.FREE_ENTRY_POINT or clock.startswith(CONVERSATION)
+        },
+        word=word,
+    )
+
+
+def settle(settling: Settling, settled: Settled) -> Settlement:
+    """Say what *settled* means for *settling*."""
+    group = settling.member or None
+    if settling.event is not Event.DELIVER:
+        return Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group)
+    row = settling.rows[settled.case - 1]
+    free = row.meter is not None and settled.reading < row.free
+    charged: bool | None = row.charged and not free
+    price = None if settled.cost == UNKNOWN_PRICE else settled.cost
+    joined = [clock.removeprefix(CONVERSATION) for clock in row.needs if clock.startswith(CONVERSATION)]
+    category = row.category or (joined[0] if len(joined) == 1 else None)
+    opened = conversation_name(row.opens) if row.opens and not row.meta else None
+    if settling.facts.product is Product.UNKNOWN and settling.word is None and row.category == Product.UNKNOWN:
+        charged, price, opened = None, None, None
+    drift = False
+    if settling.word is not None and settled.own:
+        ours = settling.own[settled.own - 1]
+        drift = (ours.category or category) != category or settled.own_cost != settled.cost
+    return Settlement(
+        id=settling.facts.id,
+        at=settling.at,
+        delivered=True,
+        opened=opened,
+        category=category,
+        charged=charged,
+        price=price,
+        recipient=group,
+        drift=drift,
+    )
+
+
+def _latched(row: Row, window_until: int, at: int) -> Row:
+    """A window that was known at send to last beyond the delivery needs no asking: a later message may have moved the clock since."""
+    return msgspec.structs.replace(row, needs=()) if Clock.CUSTOMER_SERVICE_WINDOW in row.needs and window_until > at else row
+
+
+def _believed(
+    word: Word, asked: tuple[Row, ...], book: Rulebook, day: date, account: Account, market: str | None
+) -> tuple[Row, ...]:
+    """Narrow the rows to those that agree with Meta's word; the last one is what remains when none of them holds."""
+    category = word.category or ""
+    if word.free_entry:
+        template = [row for row in _free_entry_rows(book, day, account) if row.category == REFERRAL]
+        return (*template, msgspec.structs.replace(template[-1], needs=()))
+    kept = [row for row in asked if row.case.reason not in _FREE_ENTRY_REASONS]
+    last = kept[-1]
+    if word.type == _REGULAR:
+        price = price_of(category, book.rates.on(account.currency, day), market, book)
+        charging = msgspec.structs.replace(last, needs=(), category=category, price=price, charged=True, free=0)
+        return (charging,)
+    if word.type is not None:
+        return (msgspec.structs.replace(last, needs=(), category=category, price=0, charged=False, free=0),)
+    conversations = book.regime(day).has_conversations
+    if word.model != _CONVERSATION_MODEL and not conversations:
+        return tuple(kept)  # a per-message word without a type: only the category is news
+    own = conversation(category)
+    agreeing = [
+        msgspec.structs.replace(row, needs=(own,), category=category) if row.category is None and row.needs else row
+        for row in kept
+        if row.category in (category, None) and conversations
+    ]
+    # Meta counts the message to a conversation that we know nothing of, or that outlived its regime: it was inside one.
+    inside = msgspec.structs.replace(
+        last,
+        needs=(),
+        opens=own,
+        length=book.platform.length_ms(own, day),
+        category=category,
+        price=0,
+        charged=False,
+        meter=None,
+        free=0,
+        meta=True,
+    )
+    return (*agreeing, inside)
+
+
+def _free_entry_rows(book: Rulebook, day: date, account: Account) -> tuple[Row, ...]:
+    """The rows of a free entry point, whatever the product was that we took the message for."""
+    regime = book.regime(day)
+    found = []
+    for case in book.regimes.cases(regime, Product.SERVICE, account, day):
+        if case.reason in _FREE_ENTRY_REASONS:
+            opens = book.regimes.clocks(case.opens, Product.SERVICE)[0] if case.opens else ""
+            found.append(
+                Row(
+                    case=case,
+                    needs=tuple(clock for name in case.needs for clock in book.regimes.clocks(name, Product.SERVICE)),
+                    opens=opens,
+                    length=book.platform.length_ms(opens, day) if opens else 0,
+                    category=regimes.named(case.category, Product.SERVICE),
+                )
+            )
+    return tuple(found)

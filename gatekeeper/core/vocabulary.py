@@ -1,0 +1,197 @@
+"""
+Own the words of the public contract: verdicts, reasons, modes, and what a refused caller is told.
+
+Everything here is closed and stable: a name on this page is a header value, a JSON value or a metric label.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+import msgspec
+
+MICROS = 1_000_000
+
+
+class Verdict(StrEnum):
+    """What happens to a send (contract section 4)."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+    ANNOTATE = "annotate"
+    REWRITE = "rewrite"
+
+
+class Reason(StrEnum):
+    """Why it happens (contract section 5)."""
+
+    NOT_A_MESSAGE = "not_a_message"
+    FREE_REACTION = "free_reaction"
+    INSIDE_OPEN_CONVERSATION = "inside_open_conversation"
+    OPENS_CONVERSATION = "opens_conversation"
+    FREE_ENTRY_POINT = "free_entry_point"
+    OPENS_FREE_ENTRY_POINT = "opens_free_entry_point"
+    FREE_CUSTOMER_SERVICE = "free_customer_service"
+    WITHIN_FREE_TIER = "within_free_tier"
+    EXEMPT = "exempt"
+    CHARGED_MESSAGE = "charged_message"
+    WINDOW_UNKNOWN = "window_unknown"
+
+    OUTSIDE_CUSTOMER_SERVICE_WINDOW = "outside_customer_service_window"
+    TEMPLATE_NOT_FOUND = "template_not_found"
+    TEMPLATE_PAUSED = "template_paused"
+    TEMPLATE_DISABLED = "template_disabled"
+    RECIPIENT_OPTED_OUT = "recipient_opted_out"
+    MARKETING_TEMPLATES_ONLY = "marketing_templates_only"
+    DIRECT_SEND_NOT_ENABLED = "direct_send_not_enabled"
+    THREAD_OWNED_ELSEWHERE = "thread_owned_elsewhere"
+    MALFORMED_REQUEST = "malformed_request"
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
+
+
+class PriceBound(StrEnum):
+    """How far the price on a decision can be trusted (contract section 4)."""
+
+    EXACT = "exact"
+    AT_MOST = "at-most"
+    UNKNOWN = "unknown"
+
+
+class State(StrEnum):
+    """What the ledger could say (contract section 4)."""
+
+    WARM = "warm"
+    COLD = "cold"
+    DEGRADED = "degraded"
+
+
+class Mode(StrEnum):
+    """Whether a refusal is kept or only said (contract section 9)."""
+
+    ENFORCE = "enforce"
+    ANNOTATE = "annotate"
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a refused caller is told: Meta's code, HTTP status, title and advice."""
+
+    code: int
+    title: str
+    details: str
+    http_status: int = 400
+    type: str = "OAuthException"
+
+    @property
+    def message(self) -> str:
+        """Meta's `error.message`: the code in brackets, then the title."""
+        return f"(#{self.code}) {self.title}"
+
+
+REFUSALS: dict[Reason, Refusal] = {
+    Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW: Refusal(
+        code=131047,
+        title="Re-engagement message",
+        details="More than 24 hours have passed since the recipient last wrote to this number. Send a template message instead.",
+    ),
+    Reason.TEMPLATE_NOT_FOUND: Refusal(
+        code=132001,
+        title="Template name does not exist in the translation",
+        details="No approved template has this name and language. Check both, and the template's status.",
+        http_status=404,
+    ),
+    Reason.TEMPLATE_PAUSED: Refusal(
+        code=132015,
+        title="Template is paused",
+        details="Meta has paused this template for low quality. Send another template, or wait until it is active again.",
+    ),
+    Reason.TEMPLATE_DISABLED: Refusal(
+        code=132016,
+        title="Template is disabled",
+        details="Meta has disabled this template for good. Create a new template with other content.",
+    ),
+    Reason.RECIPIENT_OPTED_OUT: Refusal(
+        code=131050,
+        title="Unable to deliver the message",
+        details="This recipient has stopped marketing messages from this number. Send none until they resume.",
+    ),
+    Reason.MARKETING_TEMPLATES_ONLY: Refusal(
+        code=134100,
+        title="Only marketing messages supported",
+        details="/marketing_messages takes approved marketing templates only. Send this one to /messages.",
+    ),
+    Reason.DIRECT_SEND_NOT_ENABLED: Refusal(
+        code=100,
+        title="Invalid parameter",
+        details="The 'category' value requires Direct Send, which is not enabled for this account.",
+    ),
+    Reason.THREAD_OWNED_ELSEWHERE: Refusal(
+        code=131070,
+        title="Thread is owned by another partner",
+        details="Another partner holds this thread and this account does not take threads over. Take the thread first.",
+    ),
+    Reason.MALFORMED_REQUEST: Refusal(code=100, title="Invalid parameter", details="The request body is not a valid message."),
+    Reason.LEDGER_UNAVAILABLE: Refusal(
+        code=900004,
+        title="Gatekeeper's ledger is unavailable",
+        details="The decision could not be made. The message was not sent; send it again later.",
+        http_status=503,
+        type="GatekeeperException",
+    ),
+}
+
+
+def money(micros: int) -> str:
+    """Write micro-units of a currency as a plain decimal string without trailing zeros."""
+    text = f"{Decimal(micros) / MICROS:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def micros(text: str) -> int:
+    """Read a plain decimal string as micro-units; ValueError when it is not one or is finer than a micro-unit."""
+    try:
+        value = Decimal(text) * MICROS
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not a decimal number") from None
+    if not value.is_finite() or value != value.to_integral_value():
+        raise ValueError(f"{text!r} is not a decimal number of at most six places")
+    return int(value)
+
+
+class Clock(StrEnum):
+    """
+    Something of a thread that is open until a moment; the value is the field's name in the ledger, short because it is stored often.
+
+    Data files name the members in lower case. Conversations have one clock per category: `conversation`.
+    """
+
+    CUSTOMER_SERVICE_WINDOW = "csw"
+    FREE_ENTRY_OFFER = "offer"
+    FREE_ENTRY_POINT = "fep"
+    THREAD_ELSEWHERE = "held"
+    OPTED_OUT = "stop"
+
+
+CONVERSATION = "c:"
+
+
+def conversation(category: str) -> str:
+    """The clock of an open conversation of *category*."""
+    return CONVERSATION + category
+
+
+class Product(StrEnum):
+    """What a send is, before it is priced: the rows of a regime are for some of these."""
+
+    MARKETING = "marketing"
+    MARKETING_LITE = "marketing_lite"
+    UTILITY = "utility"
+    AUTHENTICATION = "authentication"
+    UNKNOWN = "unknown"
+    SERVICE = "service"
+    REACTION = "reaction"
+    GENERAL_PURPOSE_AI = "general_purpose_ai"
+    GROUP_MARKETING = "group_marketing"
+    GROUP_UTILITY = "group_utility"
+    GROUP_AUTHENTICATION = "group_authentication"
+    GROUP_SERVICE = "group_service"

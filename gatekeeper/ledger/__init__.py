@@ -1,0 +1,1 @@
+"""Shared state, atomically: keys, scripts and the façade over Redis. Knows no price, limit or category."""

@@ -1,0 +1,74 @@
+"""
+Own the names of everything in Redis: `gk:{tag}:<noun>:<ids…>`, its type and how long it lives.
+
+The tag in braces is the business portfolio (or WABA, or a phone number that no account names): all that one decision touches shares
+a slot of a Redis Cluster. Every key expires; a thread with its last clock.
+
+    thread       HASH    clocks of one (phone number, recipient), or a link to the thread that this name stands for
+    reservation  HASH    what an allowed send holds, until Meta names the message
+    message      HASH    the same from then on
+    parked       LIST    statuses that came before the answer to their own send
+    watch        STRING  since when this phone number's webhooks have been seen
+    meter        HASH    settled and reserved units of one allowance, of one owner, in one month
+    templates    HASH    what Meta said of a WABA's templates, and a version
+    number       HASH    the WABA of a phone number that no account names
+"""
+
+from __future__ import annotations
+
+DAY_MS = 86_400_000
+
+# Meta drops a message after 30 days at most and repeats a webhook for 7: by then everything about it has been said.
+RESERVATION_MS = 38 * DAY_MS
+SETTLED_MS = 8 * DAY_MS
+# An answer that has not come long after the upstream's time-out never will.
+PARKED_MS = 10 * 60_000
+# Webhooks missed for longer than Meta repeats them are lost, so an older watch proves nothing.
+WATCH_MS = 7 * DAY_MS
+# A month, and the deliveries that are settled in it late.
+METER_MS = 75 * DAY_MS
+LINK_MS = 400 * DAY_MS
+TEMPLATES_MS = 400 * DAY_MS
+NUMBER_MS = 400 * DAY_MS
+# As good as for ever; Meta lifts an opt-out by a `resume`.
+OPTED_OUT_MS = 3650 * DAY_MS
+
+
+def thread(tag: str, phone_number_id: str, recipient: str) -> str:
+    """The clocks of one thread."""
+    return f"gk:{{{tag}}}:thread:{phone_number_id}:{recipient}"
+
+
+def reservation(tag: str, decision_id: str) -> str:
+    """What a send holds until Meta names it."""
+    return f"gk:{{{tag}}}:reservation:{decision_id}"
+
+
+def message(tag: str, wamid: str) -> str:
+    """What a send holds from then on."""
+    return f"gk:{{{tag}}}:message:{wamid}"
+
+
+def parked(tag: str, wamid: str) -> str:
+    """Statuses of a message that nobody knows yet."""
+    return f"gk:{{{tag}}}:parked:{wamid}"
+
+
+def watch(tag: str, phone_number_id: str) -> str:
+    """Since when a phone number is watched."""
+    return f"gk:{{{tag}}}:watch:{phone_number_id}"
+
+
+def meter(tag: str, name: str, owner: str, month: str) -> str:
+    """One month's reading of an allowance."""
+    return f"gk:{{{tag}}}:meter:{name}:{owner}:{month}"
+
+
+def templates(tag: str, waba_id: str) -> str:
+    """What Meta said of a WABA's templates."""
+    return f"gk:{{{tag}}}:templates:{waba_id}"
+
+
+def number(phone_number_id: str) -> str:
+    """What was learned of a phone number that no account names."""
+    return f"gk:{{{phone_number_id}}}:number"

@@ -1,0 +1,126 @@
+"""Own the shapes that cross to Lua: a plan, a move and a change as msgpack maps whose keys the scripts name."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gatekeeper.core.effects import Change
+from gatekeeper.core.plan import Meter, Plan, Row
+from gatekeeper.core.reservation import MOVES, Facts, State
+from gatekeeper.core.settlement import Settling
+from gatekeeper.core.vocabulary import Clock
+from gatekeeper.ledger import keys
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Case(msgspec.Struct, frozen=True, kw_only=True):
+    needs: tuple[str, ...]
+    unconfirmed: bool
+    opens: str
+    length: int
+    meter: int
+    tariff: tuple[tuple[int, int], ...]
+
+
+class _Bar(msgspec.Struct, frozen=True, kw_only=True):
+    clock: str
+    refuse_open: bool
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    state: str
+    commit: bool
+    enforce: bool
+    registry: str
+    watched_since: int
+    unseen_closed: bool
+    latch: str
+    bars: tuple[_Bar, ...]
+    cases: tuple[_Case, ...]
+    lifetime: int
+    meter_lifetime: int
+
+
+class _Move(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    leaving: tuple[str, ...]
+    to: str
+    member: str
+    cases: tuple[_Case, ...]
+    own: tuple[_Case, ...]
+    lengths: dict[str, int]
+    lifetime: int
+    meter_lifetime: int
+
+
+def plan(plan: Plan, facts: Facts, meters: dict[Meter, int], *, commit: bool, enforce: bool, registry: str) -> bytes:
+    """Encode what `authorize.lua` needs; *meters* gives each meter's index among the keys."""
+    return _encode(
+        _Plan(
+            id=facts.id,
+            state=State.RESERVED,
+            commit=commit,
+            enforce=enforce,
+            registry=registry,
+            watched_since=plan.watched_since or 0,
+            unseen_closed=plan.unseen_closed,
+            latch=Clock.CUSTOMER_SERVICE_WINDOW,
+            bars=tuple(_Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in plan.bars),
+            cases=_cases(plan.rows, meters),
+            lifetime=keys.RESERVATION_MS,
+            meter_lifetime=keys.METER_MS,
+        )
+    )
+
+
+def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
+    """Encode what `settle.lua` needs; *meters* gives each meter's index among the keys."""
+    legal = MOVES[settling.event]
+    return _encode(
+        _Move(
+            id=settling.facts.id,
+            leaving=legal.leaving,
+            to=legal.to,
+            member=settling.member,
+            cases=_cases(settling.rows, meters),
+            own=_cases(settling.own, meters),
+            lengths=settling.lengths,
+            lifetime=keys.SETTLED_MS,
+            meter_lifetime=keys.METER_MS,
+        )
+    )
+
+
+def facts(facts: Facts) -> bytes:
+    """Encode what a reservation remembers; Lua keeps it as it is."""
+    return _encode(facts)
+
+
+def changes(listed: list[Change]) -> bytes:
+    """Encode what `observe.lua` needs."""
+    return _encode(listed)
+
+
+def meters(*tables: tuple[Row, ...], first: int) -> dict[Meter, int]:
+    """Give each meter of some rows its index among the keys, counting from *first*."""
+    found: dict[Meter, int] = {}
+    for row in (row for table in tables for row in table):
+        if row.meter is not None and row.meter not in found:
+            found[row.meter] = first + len(found)
+    return found
+
+
+def _cases(rows: tuple[Row, ...], meters: dict[Meter, int]) -> tuple[_Case, ...]:
+    return tuple(
+        _Case(
+            needs=row.needs,
+            unconfirmed=row.case.unconfirmed,
+            opens=row.opens,
+            length=row.length,
+            meter=meters[row.meter] if row.meter else 0,
+            tariff=row.tariff,
+        )
+        for row in rows
+    )

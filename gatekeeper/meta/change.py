@@ -1,0 +1,90 @@
+"""Own where we are in a webhook: the change being read, its account and number, and who its users are."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gatekeeper.meta.lenient import Json, text
+
+
+class Unreadable(Exception):  # noqa: N818  it names the item
+    """An item misses what its event needs; the text names the member, never its content."""
+
+
+class Who(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The names of one user, as far as the payload tells them."""
+
+    wa_id: str | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a name to find the user by."""
+        return self.wa_id is not None or self.user_id is not None
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """One change, and the place of the item in it that is being read."""
+
+    field: str
+    value: Json
+    waba_id: str
+    phone_number_id: str
+    own_number: str | None = None
+    contacts: list[Json]
+    index: int = 0
+    count: int = 1
+    _by_name: dict[str, Json] | None = None
+
+    def who(self, *, wa_id: object, user_id: object, parent_user_id: object = None) -> Who:
+        """
+        Complete the names that an item gives of its user from the contacts beside it.
+
+        A contact belongs to the item that it shares a name with; else to the one in its place, unless names differ.
+        A lone contact belongs to a lone item even where their numbers differ, since Meta writes some in two ways.
+        """
+        who = Who(wa_id=text(wa_id), user_id=text(user_id), parent_user_id=text(parent_user_id))
+        complete = who.wa_id is not None and who.user_id is not None
+        contact = None if complete or not self.contacts else self._contact(who)
+        if contact is None:
+            return who
+        return Who(
+            wa_id=who.wa_id or text(contact.get("wa_id")),
+            user_id=who.user_id or text(contact.get("user_id")),
+            parent_user_id=who.parent_user_id or text(contact.get("parent_user_id")),
+        )
+
+    def _contact(self, who: Who) -> Json | None:
+        if self._by_name is None:
+            self._by_name = {name: contact for contact in self.contacts for name in _names(contact)}
+        for name in (who.user_id, digits(who.wa_id)):
+            if name and name in self._by_name:
+                return self._by_name[name]
+        if len(self.contacts) == 1 and not who.known:
+            return self.contacts[0]
+        if len(self.contacts) != self.count:
+            return None
+        contact = self.contacts[self.index]
+        other_user = who.user_id and text(contact.get("user_id"))
+        other_number = who.wa_id and text(contact.get("wa_id")) and self.count > 1
+        return None if other_user or other_number else contact
+
+
+def named(who: Who) -> Who:
+    """Give *who* back if there is a name to find the user by."""
+    if not who.known:
+        raise Unreadable("no user")
+    return who
+
+
+def digits(number: str | None) -> str:
+    """Strip a phone number to its digits, the form in which two spellings of it are equal."""
+    if not number:
+        return ""
+    return number if number.isdecimal() else "".join(filter(str.isdecimal, number))
+
+
+def _names(contact: Json) -> list[str]:
+    names = (text(contact.get("user_id")), text(contact.get("parent_user_id")), digits(text(contact.get("wa_id"))))
+    return [name for name in names if name]

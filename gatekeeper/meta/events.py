@@ -1,0 +1,175 @@
+"""
+Own what a webhook can tell us: one struct for each thing that happened, in our words.
+
+Times are Unix milliseconds. `wa_id` and `user_id` (a BSUID) are two names of one user; Meta may leave out either.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="what", gc=False):
+    """Where it happened; an id that the payload does not name is empty."""
+
+    waba_id: str = ""
+    phone_number_id: str = ""
+
+
+class Inbound(_Event, frozen=True, kw_only=True):
+    """A user wrote to us. Whether that opens a window depends on `type` and is not decided here."""
+
+    wamid: str
+    at: int
+    wa_id: str | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+    group_id: str | None = None
+    type: str
+    from_ad: bool = False
+    standby: bool = False
+
+
+class SystemChange(_Event, frozen=True, kw_only=True):
+    """A user changed number or BSUID: the old names, then the new ones."""
+
+    kind: str
+    at: int | None = None
+    wa_id: str | None = None
+    user_id: str | None = None
+    new_wa_id: str | None = None
+    new_user_id: str | None = None
+    new_parent_user_id: str | None = None
+
+
+class Call(_Event, frozen=True, kw_only=True):
+    """A call by the user, or the user's answer to a call of ours."""
+
+    at: int
+    wa_id: str | None = None
+    user_id: str | None = None
+    by_user: bool
+    accepted: bool
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The conversation that Meta counts a message in; `expires_at` comes with the first status only."""
+
+    id: str | None = None
+    expires_at: int | None = None
+    origin: str | None = None
+
+
+class Pricing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Meta's word on the price; its `billable` is unreliable and left out."""
+
+    type: str | None = None
+    category: str | None = None
+    model: str | None = None
+    subtype: str | None = None
+
+
+class Status(_Event, frozen=True, kw_only=True):
+    """
+    What became of a message of ours.
+
+    In a group `recipient_id` is the group, `participant_id` the member (a BSUID when the number is hidden), and
+    `user_id` stays empty: the group has none.
+    """
+
+    wamid: str
+    status: str
+    at: int | None = None
+    recipient_id: str | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+    group: bool = False
+    participant_id: str | None = None
+    conversation: Conversation | None = None
+    pricing: Pricing | None = None
+    error_codes: tuple[int, ...] = ()
+
+
+class TemplateStatus(_Event, frozen=True, kw_only=True):
+    """A template was approved, paused, disabled …; `title` says which pause it is."""
+
+    name: str
+    language: str
+    event: str
+    title: str | None = None
+    category: str | None = None
+
+
+class TemplateCategory(_Event, frozen=True, kw_only=True):
+    """The category of a template in force now, and the one that it is about to get."""
+
+    name: str
+    language: str
+    category: str
+    impending: str | None = None
+    at: int | None = None
+
+
+class TemplateQuality(_Event, frozen=True, kw_only=True):
+    """How users like a template."""
+
+    name: str
+    language: str
+    score: str
+
+
+class Preference(_Event, frozen=True, kw_only=True):
+    """A user stopped or resumed messages of a category."""
+
+    at: int | None = None
+    wa_id: str | None = None
+    user_id: str | None = None
+    category: str
+    stop: bool
+
+
+class Handover(_Event, frozen=True, kw_only=True):
+    """Control of a thread was taken from us, or passed to us."""
+
+    at: int | None = None
+    wa_id: str | None = None
+    user_id: str | None = None
+    taken: bool
+
+
+class AccountUpdate(_Event, frozen=True, kw_only=True):
+    """Something about the account changed; what it is depends on `event`."""
+
+    event: str
+    value: dict[str, Any]
+
+
+class Ignored(_Event, frozen=True, kw_only=True):
+    """A change that says nothing to us."""
+
+    field: str
+
+
+class Broken(_Event, frozen=True, kw_only=True):
+    """An item that could not be read; `why` never carries content or a number."""
+
+    where: str
+    why: str
+
+
+Event: TypeAlias = (
+    Inbound
+    | SystemChange
+    | Call
+    | Status
+    | TemplateStatus
+    | TemplateCategory
+    | TemplateQuality
+    | Preference
+    | Handover
+    | AccountUpdate
+    | Ignored
+    | Broken
+)

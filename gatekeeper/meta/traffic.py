@@ -1,0 +1,184 @@
+"""Own how the traffic of a number becomes events: messages, what became of ours, and calls."""
+
+from __future__ import annotations
+
+from gatekeeper.meta.change import Change, Unreadable, Who, digits, named
+from gatekeeper.meta.events import (
+    Call,
+    Conversation,
+    Event,
+    Ignored,
+    Inbound,
+    Pricing,
+    Status,
+    SystemChange,
+)
+from gatekeeper.meta.lenient import Json, child, children, first, integer, millis, text, word
+
+UNKNOWN_TYPE = "unknown"
+
+_CALLING = {None, "connect", "call_created", "terminate"}
+_GROUP_MEMBERS = frozenset({"group_id", "recipient_participant_id", "participant_recipient_id", "recipient_participant_user_id"})
+
+
+def inbound(change: Change, message: Json) -> Event:
+    """Read a message of a user; what WhatsApp itself says about the user comes in the same place."""
+    if message.get("type") == "system":
+        return _system_change(change, message)
+    group_id = text(message.get("group_id"))
+    who = change.who(
+        wa_id=message.get("from"),
+        user_id=message.get("from_user_id"),
+        parent_user_id=message.get("from_parent_user_id"),
+    )
+    if group_id is None:
+        named(who)
+    return Inbound(
+        waba_id=change.waba_id,
+        phone_number_id=change.phone_number_id,
+        wamid=text(message.get("id")) or "",
+        at=_moment(message),
+        wa_id=who.wa_id,
+        user_id=who.user_id,
+        parent_user_id=who.parent_user_id,
+        group_id=group_id,
+        type=text(message.get("type")) or UNKNOWN_TYPE,
+        from_ad=word(child(message, "referral").get("source_type")) == "ad",
+        standby=change.field == "standby",
+    )
+
+
+def status(change: Change, item: Json) -> Event:
+    """Read what became of a message of ours; the contacts beside it name its recipient, or the group's member."""
+    wamid, state = text(item.get("id")), word(item.get("status"))
+    if wamid is None:
+        raise Unreadable("no id")
+    if state is None:
+        raise Unreadable("no status")
+    group = word(item.get("recipient_type")) == "group" or not _GROUP_MEMBERS.isdisjoint(item)
+    who = _member(change, item) if group else _recipient(change, item)
+    return Status(
+        waba_id=change.waba_id,
+        phone_number_id=change.phone_number_id,
+        wamid=wamid,
+        status=state,
+        at=millis(item.get("timestamp")),
+        recipient_id=first(item, "recipient_id", "group_id") if group else who.wa_id,
+        user_id=None if group else who.user_id,
+        parent_user_id=None if group else who.parent_user_id,
+        group=group,
+        participant_id=who.wa_id or who.user_id if group else None,
+        conversation=_conversation(child(item, "conversation")),
+        pricing=_pricing(child(item, "pricing")),
+        error_codes=_error_codes(item) if "errors" in item else (),
+    )
+
+
+def call(change: Change, item: Json) -> Event:
+    """
+    Read an event of a call: the end of one names its beginning, and news of its recording is none.
+
+    Meta leaves out the direction at times; then our own number tells who called.
+    """
+    if word(item.get("event")) not in _CALLING:
+        return Ignored(waba_id=change.waba_id, phone_number_id=change.phone_number_id, field=change.field)
+    ours = digits(change.own_number)
+    by_us = bool(ours) and digits(text(item.get("from"))) == ours
+    by_user = word(item.get("direction")) != "business_initiated" if item.get("direction") else not by_us
+    user = "to" if by_us or not by_user else "from"
+    return _call(
+        change,
+        who=change.who(wa_id=item.get(user), user_id=item.get(f"{user}_user_id")),
+        at=millis(item.get("start_time")) or _moment(item),
+        by_user=by_user,
+        accepted=False,
+    )
+
+
+def call_status(change: Change, item: Json) -> Event:
+    """Read what a user did with a call of ours."""
+    return _call(
+        change,
+        who=change.who(wa_id=item.get("recipient_id"), user_id=item.get("recipient_user_id")),
+        at=_moment(item),
+        by_user=False,
+        accepted=word(item.get("status")) == "accepted",
+    )
+
+
+def _moment(item: Json) -> int:
+    at = millis(item.get("timestamp"))
+    if at is None:
+        raise Unreadable("no timestamp")
+    return at
+
+
+def _recipient(change: Change, item: Json) -> Who:
+    return change.who(
+        wa_id=item.get("recipient_id"),
+        user_id=item.get("recipient_user_id"),
+        parent_user_id=first(item, "parent_recipient_user_id", "recipient_parent_user_id", "parent_user_id"),
+    )
+
+
+def _member(change: Change, item: Json) -> Who:
+    return change.who(
+        wa_id=first(item, "recipient_participant_id", "participant_recipient_id"),
+        user_id=item.get("recipient_participant_user_id"),
+    )
+
+
+def _conversation(item: Json) -> Conversation | None:
+    if not item:
+        return None
+    return Conversation(
+        id=text(item.get("id")),
+        expires_at=millis(item.get("expiration_timestamp")),
+        origin=word(child(item, "origin").get("type")),
+    )
+
+
+def _pricing(item: Json) -> Pricing | None:
+    if not item:
+        return None
+    model = word(item.get("pricing_model"))
+    return Pricing(
+        type=word(item.get("type")),
+        category=word(item.get("category")),
+        model=model.upper() if model else None,
+        subtype=word(item.get("subtype")),
+    )
+
+
+def _error_codes(item: Json) -> tuple[int, ...]:
+    codes = (integer(error.get("code")) for error in children(item, "errors"))
+    return tuple(code for code in codes if code is not None)
+
+
+def _call(change: Change, *, who: Who, at: int, by_user: bool, accepted: bool) -> Call:
+    if by_user or accepted:
+        named(who)
+    return Call(
+        waba_id=change.waba_id,
+        phone_number_id=change.phone_number_id,
+        at=at,
+        wa_id=who.wa_id,
+        user_id=who.user_id,
+        by_user=by_user,
+        accepted=accepted,
+    )
+
+
+def _system_change(change: Change, message: Json) -> SystemChange:
+    system = child(message, "system")
+    return SystemChange(
+        waba_id=change.waba_id,
+        phone_number_id=change.phone_number_id,
+        kind=word(system.get("type")) or UNKNOWN_TYPE,
+        at=millis(message.get("timestamp")),
+        wa_id=text(message.get("from")) or text(system.get("customer")),
+        user_id=text(message.get("from_user_id")) or text(system.get("previous_user_id")),
+        new_wa_id=first(system, "wa_id", "new_wa_id"),
+        new_user_id=text(system.get("user_id")),
+        new_parent_user_id=text(system.get("parent_user_id")),
+    )

@@ -1,0 +1,1 @@
+"""A Cloud API look-alike to try the gate against."""

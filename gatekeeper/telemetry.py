@@ -1,0 +1,67 @@
+"""Own the names of log lines and metrics, and how they are written: one JSON object a line, and Prometheus."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
+LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
+STARTED, STOPPED = "started", "stopped"
+FORWARD_FAILED, ITEM_SKIPPED, FAULT = "forward_failed", "item_skipped", "fault"
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Every metric; a label has few values, and never a recipient or a message's id."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        one: Any = {"registry": self.registry}
+        self.decisions = Counter("gatekeeper_decisions", "Decided sends.", ["verdict", "reason", "category"], **one)
+        self.unpriced = Counter("gatekeeper_unpriced", "Decided sends whose price no rate card knows.", ["currency"], **one)
+        self.unknown_types = Counter("gatekeeper_unknown_types", "Sends of a message type that we do not know.", **one)
+        self.settlements = Counter("gatekeeper_settlements", "Settled messages.", ["delivered", "category", "charged"], **one)
+        self.drift = Counter("gatekeeper_drift", "Times that Meta's word differed from ours.", ["kind"], **one)
+        self.webhooks = Counter("gatekeeper_webhook_events", "Webhook events by what they were.", ["event"], **one)
+        self.webhook_requests = Counter(
+            "gatekeeper_webhook_requests", "Webhook requests by how they were answered.", ["status"], **one
+        )
+        self.upstream = Counter("gatekeeper_upstream_answers", "Answers of the upstream to gated sends.", ["status"], **one)
+        self.decide_seconds = Histogram("gatekeeper_decide_seconds", "From the body to the verdict.", buckets=_SECONDS, **one)
+        self.upstream_seconds = Histogram(
+            "gatekeeper_upstream_seconds", "From forwarding to the answer.", buckets=_SECONDS, **one
+        )
+        self.ledger_up = Gauge("gatekeeper_ledger_up", "Whether the ledger answers.", **one)
+        self.ledger_failures = Counter(
+            "gatekeeper_ledger_failures", "Decisions and webhooks that the ledger did not answer.", **one
+        )
+        self.ledger_restarts = Counter("gatekeeper_ledger_restarts", "Restarts of the embedded ledger after a crash.", **one)
+
+
+def logger(stream: TextIO | None = None) -> structlog.stdlib.BoundLogger:
+    """A logger that writes one JSON object a line to *stream* (standard error), timestamps in UTC."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("event"),
+            structlog.processors.JSONRenderer(serializer=_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger()
+    return bound
+
+
+def _json(value: Any, **_: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()

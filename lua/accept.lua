@@ -1,0 +1,26 @@
+--[[
+accept: give a reservation the name that Meta gave its message, and hand over the statuses that came before it.
+
+Owns     that a record has one key at a time: its id's until Meta names it, its wamid's from then on
+Never    what a status says
+
+KEYS[1]  reservation  HASH   gk:{P}:reservation:<id>
+KEYS[2]  message      HASH   gk:{P}:message:<wamid>
+KEYS[3]  parked       LIST   gk:{P}:parked:<wamid>
+ARGV[1]  state        string gatekeeper.core.reservation:State
+Returns  list         the parked statuses, oldest first
+Writes   only when the reservation is there
+Expires  the message keeps the reservation's lifetime
+]]
+
+local reservation_key, message_key, parked_key = KEYS[1], KEYS[2], KEYS[3]
+local state = ARGV[1]
+
+if redis.call('EXISTS', reservation_key) == 0 or redis.call('EXISTS', message_key) == 1 then return {} end
+
+-- Take it all.
+redis.call('RENAME', reservation_key, message_key)
+redis.call('HSET', message_key, 'state', state)
+local parked = redis.call('LRANGE', parked_key, 0, -1)
+redis.call('DEL', parked_key)
+return parked

@@ -1,0 +1,85 @@
+--[[
+authorize: decide one send and reserve what it takes, or leave no trace.
+
+Owns     that reading, judging and reserving are one step
+Never    what a bar, a case or a meter is for: the plan says it
+
+KEYS[1]  thread       HASH   gk:{P}:thread:<phone_number_id>:<recipient>
+KEYS[2]  reservation  HASH   gk:{P}:reservation:<id>
+KEYS[3]  watch        STRING gk:{P}:watch:<phone_number_id>
+KEYS[4]  registry     HASH   gk:{P}:templates:<waba_id>
+KEYS[5…] meters       HASH   gk:{P}:meter:<name>:<owner>:<month>
+ARGV[1]  now          int     Unix milliseconds
+ARGV[2]  plan         msgpack gatekeeper.ledger.wire:_Plan
+ARGV[3]  facts        msgpack gatekeeper.core.reservation:Facts, kept as it is
+Returns  msgpack gatekeeper.core.decision:Outcome
+Writes   only when plan.commit, and no bar holds or plan.enforce is off
+Expires  every key that it writes
+]]
+
+local thread_key, reservation_key, watch_key, registry_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local now, plan, facts = tonumber(ARGV[1]), unpack(ARGV[2]), ARGV[3]
+
+if plan.registry ~= '' and (redis.call('HGET', registry_key, 'version') or '0') ~= plan.registry then
+  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, {}})
+end
+
+local clocks
+thread_key, clocks = thread(thread_key)
+
+local watched = tonumber(redis.call('GET', watch_key) or 0)
+local cold = plan.watched_since > 0 and (watched == 0 or watched > plan.watched_since)
+
+local unseen, refusal = false, 0
+for i, bar in ipairs(plan.bars) do
+  if (confirmed(clocks, bar.clock) > now) == bar.refuse_open then
+    if cold and not plan.unseen_closed and not bar.refuse_open and not clocks[bar.clock .. '!'] then
+      unseen = true
+    else
+      refusal = i
+      break
+    end
+  end
+end
+
+local function expected(x) return confirmed(clocks, x) > now or assumed(clocks, x) > now end
+local function certain(x) return confirmed(clocks, x) > now end
+
+local open = {}
+for field in pairs(clocks) do
+  local x = field:match('^[%w:_]+')
+  if x and x ~= 'link' and not open[x] and expected(x) then
+    open[x] = true
+    open[#open + 1] = x
+    open[#open + 1] = math.max(confirmed(clocks, x), assumed(clocks, x))
+  end
+end
+local flat = {}
+for i = 1, #open do flat[i] = open[i] end
+
+local chosen, sure, reading, cost, most = 0, 0, 0, UNKNOWN, UNKNOWN
+if (refusal == 0 or not plan.enforce) and #plan.cases > 0 then
+  chosen, sure = pick(plan.cases, expected), pick(plan.cases, certain, true)
+  reading = read(plan.cases[chosen])
+  cost = price(plan.cases[chosen], reading)
+  most = price(plan.cases[sure], read(plan.cases[sure]))
+end
+local status = refusal > 0 and plan.enforce and 'refused' or plan.commit and 'reserved' or 'picked'
+local answer = pack({status, refusal, unseen, cold, chosen, reading, cost, sure, most, flat})
+if status ~= 'reserved' then return answer end
+
+-- Take it all.
+local case = plan.cases[chosen]
+redis.call('HSET', reservation_key, 'state', plan.state, 'facts', facts, 'thread', thread_key,
+  'latch', certain(plan.latch) and confirmed(clocks, plan.latch) or 0, 'quote', cost)
+redis.call('PEXPIRE', reservation_key, plan.lifetime)
+if case and case.opens ~= '' then
+  redis.call('HSET', thread_key, case.opens .. '?', now + case.length, case.opens .. '&', plan.id)
+  keep(thread_key, case.length)
+end
+if case and case.meter > 0 then
+  redis.call('HSET', reservation_key, 'meter', KEYS[case.meter])
+  redis.call('HINCRBY', KEYS[case.meter], 'reserved', 1)
+  keep(KEYS[case.meter], plan.meter_lifetime)
+end
+return answer

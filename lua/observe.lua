@@ -1,0 +1,64 @@
+--[[
+observe: move the clocks of one thread by what Meta said of it.
+
+Owns     that clocks only move forward, whatever the order and repetition of what is said
+Never    how long a clock runs, or what opens it
+
+KEYS[1]  thread    HASH    gk:{P}:thread:<phone_number_id>:<recipient>
+ARGV[1]  now       int     Unix milliseconds
+ARGV[2]  changes   msgpack list of gatekeeper.core.effects:Change
+Returns  int       how many changes were new
+Writes   only what moves a clock forward, shuts it, or follows Meta's newest word on its end
+Expires  every key that it writes
+]]
+
+local thread_key = KEYS[1]
+local now, changes = tonumber(ARGV[1]), unpack(ARGV[2])
+
+local clocks
+thread_key, clocks = thread(thread_key)
+local moved = 0
+
+local function set(field, value, ends)
+  redis.call('HSET', thread_key, field, value)
+  clocks[field] = value
+  if ends > now then keep(thread_key, ends - now) end
+end
+
+local kinds = {}
+
+-- Something opened *x* at change.at; it runs until change.ends.
+function kinds.open(x, change)
+  if change.ends <= now or change.ends <= number(clocks, x) then return end
+  set(x, change.ends, change.ends)
+  set(x .. '<', change.at, change.ends)
+  moved = moved + 1
+end
+
+-- Whatever opened *x* up to change.at does not count, nor what this very reservation assumed.
+function kinds.shut(x, change)
+  if change.ends <= now or change.at <= number(clocks, x .. '!') then return end
+  set(x .. '!', change.at, change.ends)
+  if clocks[x .. '&'] == change.by then redis.call('HDEL', thread_key, x .. '?', x .. '&', x .. '=', x .. '@') end
+  moved = moved + 1
+end
+
+-- Meta says when *x* ends. That corrects what is open, and is believed of what is only assumed, without confirming it.
+function kinds.tell(x, change)
+  local since, ends = number(clocks, x .. '<'), confirmed(clocks, x)
+  if ends > change.at and change.ends > since then
+    if ends ~= change.ends and change.at >= number(clocks, x .. '@') then
+      set(x, change.ends, change.ends)
+      moved = moved + 1
+    end
+  elseif change.ends > now and change.at >= number(clocks, x .. '@') then
+    set(x .. '?', change.ends, change.ends)
+    set(x .. '=', change.ends, change.ends)
+    if not clocks[x .. '&'] then set(x .. '&', change.by, change.ends) end
+    moved = moved + 1
+  end
+  if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
+end
+
+for _, change in ipairs(changes) do kinds[change.kind](change.clock, change) end
+return moved

@@ -1,0 +1,74 @@
+--[[
+prelude: what every script shares, put before it by the loader.
+
+Owns     how the clocks of a thread are stored and read, and which case is the first that holds
+Never    what a clock, a price or a meter means
+
+A thread is a hash. A clock `x` of it has the fields
+  x    open until         x<   opened at         x!   shut at: openings up to then do not count
+  x?   assumed open until  x&   by which reservation x=   Meta's own expiry of what is assumed    x@   when Meta said so
+and `link` holds the key of the thread that this one has become a name of.
+]]
+
+local pack, unpack = cmsgpack.pack, cmsgpack.unpack
+local UNKNOWN, ANY = -1, -1
+
+local function fields(key)
+  local flat, found = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
+-- The key and fields of the thread that *key* stands for. Links are few hops long; a ring of them must not hang us.
+local function thread(key)
+  local found = fields(key)
+  for _ = 1, 4 do
+    if not found.link then break end
+    key = found.link
+    found = fields(key)
+  end
+  return key, found
+end
+
+local function number(clocks, field) return tonumber(clocks[field] or 0) end
+
+local function confirmed(clocks, x)
+  if number(clocks, x .. '<') <= number(clocks, x .. '!') then return 0 end
+  return number(clocks, x)
+end
+
+local function assumed(clocks, x) return number(clocks, x .. '?') end
+
+-- Let *key* live at least *span* more milliseconds.
+local function keep(key, span)
+  span = math.ceil(span)
+  if span > redis.call('PTTL', key) then redis.call('PEXPIRE', key, span) end
+end
+
+-- The price that a tariff gives at *reading*.
+local function price(case, reading)
+  for _, step in ipairs(case.tariff) do
+    if step[1] == ANY or reading < step[1] then return step[2] end
+  end
+  return UNKNOWN
+end
+
+-- The first case that holds: its index and the clock that made it hold. *open* says whether a clock is open.
+local function pick(cases, open, certain)
+  for i, case in ipairs(cases) do
+    if not (certain and case.unconfirmed) then
+      if #case.needs == 0 then return i end
+      for _, x in ipairs(case.needs) do
+        if open(x) then return i, x end
+      end
+    end
+  end
+  return 0
+end
+
+-- What a case's meter reads: what was settled, and unless *settled_only* what is reserved.
+local function read(case, settled_only)
+  if case.meter == 0 then return 0 end
+  local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'reserved')
+  return tonumber(counts[1] or 0) + (settled_only and 0 or tonumber(counts[2] or 0))
+end

@@ -1,0 +1,91 @@
+--[[
+settle: move a reservation to its next state: confirm and count what was delivered, or give back what was taken.
+
+Owns     that a reservation settles once (a group's: once for each member), and that a delivery opens what no earlier one had
+Never    which moves are legal, or what a case costs: the caller passes both
+
+KEYS[1]  record       HASH    gk:{P}:message:<wamid>, or gk:{P}:reservation:<id> before a wamid is known
+KEYS[2]  thread       HASH    gk:{P}:thread:<phone_number_id>:<recipient>
+KEYS[3…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
+ARGV[1]  at           int     Unix milliseconds of the delivery or failure
+ARGV[2]  move         msgpack gatekeeper.ledger.wire:_Move
+Returns  msgpack gatekeeper.core.decision:Settled
+Writes   only when the current state is one of move.leaving
+Expires  every key that it writes
+]]
+
+local record_key, thread_key = KEYS[1], KEYS[2]
+local at, move = tonumber(ARGV[1]), unpack(ARGV[2])
+
+local record = fields(record_key)
+local legal = false
+for _, state in ipairs(move.leaving) do legal = legal or record.state == state end
+local member = 'member:' .. move.member
+if not legal or (move.member ~= '' and record[member]) then
+  return pack({'ignored', 0, 0, UNKNOWN, 0, UNKNOWN})
+end
+
+local clocks
+thread_key, clocks = thread(thread_key)
+
+-- Open at the time of this delivery. A delivery that we hear of after a later one that opened the clock comes first in life:
+-- the clock then began with it, and the later one was inside.
+local function early(x)
+  local since, length = number(clocks, x .. '<'), move.lengths[x]
+  return length and confirmed(clocks, x) > 0 and at < since and since < at + length
+end
+local function open(x)
+  return (confirmed(clocks, x) > at and number(clocks, x .. '<') <= at) or early(x)
+end
+
+local chosen, own, by, reading, cost, own_cost = 0, 0, nil, 0, UNKNOWN, UNKNOWN
+if #move.cases > 0 then
+  chosen, by = pick(move.cases, open)
+  reading = read(move.cases[chosen], true)
+  cost = price(move.cases[chosen], reading)
+  own = pick(move.own, open)
+  own_cost = own > 0 and price(move.own[own], read(move.own[own], true)) or cost
+end
+
+-- Take it all.
+local function confirm(x, length)
+  local told = number(clocks, x .. '=')
+  local ends = told > at and told or at + length
+  if early(x) or ends > confirmed(clocks, x) then
+    redis.call('HSET', thread_key, x, ends, x .. '<', at)
+    keep(thread_key, ends - at)
+  end
+  redis.call('HDEL', thread_key, x .. '=')
+end
+
+if move.member ~= '' then
+  redis.call('HSET', record_key, member, 1)
+else
+  redis.call('HSET', record_key, 'state', move.to)
+end
+redis.call('PEXPIRE', record_key, move.lifetime)
+if record.meter then
+  redis.call('HINCRBY', record.meter, 'reserved', -1)
+  redis.call('HDEL', record_key, 'meter')
+end
+
+local case = move.cases[chosen]
+if case then
+  if case.opens ~= '' then
+    confirm(case.opens, case.length)
+    -- What made it open is used up by it: an ad is answered once.
+    if by and at > number(clocks, by .. '!') then redis.call('HSET', thread_key, by .. '!', at) end
+  elseif by and early(by) then
+    confirm(by, move.lengths[by])
+  end
+  if case.meter > 0 then
+    redis.call('HINCRBY', KEYS[case.meter], 'settled', 1)
+    keep(KEYS[case.meter], move.meter_lifetime)
+  end
+end
+for field, id in pairs(clocks) do
+  if id == move.id and field:sub(-1) == '&' then
+    redis.call('HDEL', thread_key, field, field:sub(1, -2) .. '?', field:sub(1, -2) .. '@')
+  end
+end
+return pack({'moved', chosen, reading, cost, own, own_cost})
