@@ -1,0 +1,221 @@
+"""
+Own the course of a webhook: events → records → clocks, settlements and names, in two round trips however many events there are.
+
+Every effect may happen twice, so that Meta's own repetition is the queue: what the ledger did not take is said again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gatekeeper.core.effects import Effects, names
+from gatekeeper.core.recipients import canonical, digits
+from gatekeeper.core.reservation import Event
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
+from gatekeeper.engine.directory import Directory, Number
+from gatekeeper.ledger import calls, keys
+from gatekeeper.ledger.calls import Call
+from gatekeeper.ledger.ledger import Ledger, Record, settled
+from gatekeeper.meta import events as meta
+from gatekeeper.telemetry import Metrics
+
+_DELIVERED = ("delivered", "read")
+_FAILED = "failed"
+_MARKETING = "marketing_messages"
+_WATCH_EVERY_MS = 60_000
+_IGNORED = "ignored"
+_encode_status = msgspec.msgpack.Encoder().encode
+_decode_status = msgspec.msgpack.Decoder(meta.Status).decode
+
+
+class _Batch:
+    """The calls that a webhook comes to, and what is to be read from their answers."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.settling: dict[int, Settling] = {}
+        self.parking: dict[int, meta.Status] = {}
+
+    def add(self, call: Call, *, settling: Settling | None = None, parking: meta.Status | None = None) -> None:
+        if settling is not None:
+            self.settling[len(self.calls)] = settling
+        if parking is not None:
+            self.parking[len(self.calls)] = parking
+        self.calls.append(call)
+
+
+class Intake:
+    """Takes in what Meta says."""
+
+    def __init__(  # noqa: PLR0913
+        self, ledger: Ledger, book: Rulebook, directory: Directory, metrics: Metrics, *, reaction_opens: bool, watching: bool
+    ) -> None:
+        """*watching*: remember since when a number's webhooks are seen."""
+        self._ledger = ledger
+        self._book = book
+        self._directory = directory
+        self._metrics = metrics
+        self._reaction_opens = reaction_opens
+        self._watching = watching
+        self._watched: dict[str, int] = {}
+
+    async def absorb(self, events: Sequence[meta.Event], *, now: int) -> list[Settlement]:
+        """
+        Take in what a webhook says; the settlements that it made come back.
+
+        LedgerError: some of it is not in the ledger, so Meta must say it again.
+        """
+        batch = _Batch()
+        records, words = await self._records(events), dict[tuple[str, str], Word]()
+        for event in events:
+            self._metrics.webhooks.labels(type(event).__name__).inc()
+            if isinstance(event, meta.TemplateStatus | meta.TemplateCategory):
+                await self._directory.learn_template(event)
+            elif not event.phone_number_id:
+                continue
+            elif isinstance(event, meta.Status):
+                await self._status(event, records, words, batch, now=now)
+            elif isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover):
+                await self._heard(event, batch, now=now)
+        answers = await self._ledger.run(batch.calls)
+        found = [self._settlement(settling, answers[n]) for n, settling in batch.settling.items()]
+        overtaken = [status for n, status in batch.parking.items() if answers[n]]
+        if overtaken:  # their send was accepted between our reading and our parking
+            found += await self.absorb(overtaken, now=now)
+        return [settlement for settlement in found if settlement is not None]
+
+    async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
+        """Take in statuses that came before the answer to their own send."""
+        return await self.absorb([_decode_status(status) for status in parked], now=now) if parked else []
+
+    async def _records(self, events: Sequence[meta.Event]) -> dict[tuple[str, str], Record]:
+        statuses = [event for event in events if isinstance(event, meta.Status) and event.phone_number_id]
+        wanted = [((await self._directory.seen(status)).tag, status.wamid) for status in statuses]
+        return await self._ledger.records(list(dict.fromkeys(wanted)))
+
+    async def _heard(self, event: meta.Inbound | meta.Call | meta.Preference | meta.Handover, batch: _Batch, *, now: int) -> None:
+        """Something that a user did, or that was done with a user's thread."""
+        number = await self._directory.seen(event)
+        await self._watch(number, now=now)
+        effects = self._effects(number)
+        at = now if event.at is None else event.at
+        known = names(event.wa_id, event.user_id)
+        if isinstance(event, meta.Inbound):
+            group = event.group_id is not None
+            changes = effects.wrote(at=at, kind=event.type, from_ad=event.from_ad, standby=event.standby, group=group)
+            known = [event.group_id] if event.group_id else names(event.wa_id, event.user_id, event.parent_user_id)
+            if event.wa_id and not group:
+                self._directory.bill(number, canonical(event.wa_id), event.wa_id)
+        elif isinstance(event, meta.Call):
+            changes = effects.called(at=at) if event.by_user or event.accepted else []
+        elif isinstance(event, meta.Preference):
+            changes = effects.preferred(at=at, stop=event.stop) if event.category == _MARKETING else []
+        else:
+            changes = [effects.held(at=at, elsewhere=event.taken)]
+        self._link(number, known, batch)
+        if changes and known:
+            batch.add(calls.observe(number.tag, number.phone_number_id, known[0], changes, now=now))
+
+    async def _status(
+        self,
+        status: meta.Status,
+        records: dict[tuple[str, str], Record],
+        words: dict[tuple[str, str], Word],
+        batch: _Batch,
+        *,
+        now: int,
+    ) -> None:
+        """Settle the message that a status is of, if it settles; Meta's own word on the thread counts in any case."""
+        number = await self._directory.seen(status)
+        await self._watch(number, now=now)
+        at = now if status.at is None else status.at
+        key = (number.tag, status.wamid)
+        record, word = records.get(key), _word(status)
+        self._believe(number, status, record, word, batch, at=at, now=now)
+        if record is None:
+            batch.add(calls.park(number.tag, status.wamid, _encode_status(status)), parking=status)
+            return
+        member = (status.participant_id or "") if status.group else ""
+        earlier = words.get(key) or record.word
+        if word is not None:
+            word = words[key] = word.merged(earlier)
+        if status.status in _DELIVERED:
+            billed = digits((status.participant_id if status.group else status.recipient_id) or "") or ""
+            settling = plan_delivery(
+                record.facts,
+                number.account,
+                self._book,
+                at=at,
+                billed=billed,
+                window_until=record.window_until,
+                word=word or earlier,
+                member=member,
+            )
+        elif status.status == _FAILED:
+            settling = Settling(at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member)
+        else:
+            if word is not None:
+                batch.add(calls.note(number.tag, status.wamid, word))
+            return
+        batch.add(calls.settle(number.tag, settling, status.wamid, record.thread), settling=settling)
+
+    def _believe(  # noqa: PLR0913
+        self, number: Number, status: meta.Status, record: Record | None, word: Word | None, batch: _Batch, *, at: int, now: int
+    ) -> None:
+        """Move the thread's clocks by Meta's own word."""
+        if status.group:
+            return
+        known = names(status.recipient_id, status.user_id, status.parent_user_id)
+        self._link(number, known, batch)
+        effects, facts = self._effects(number), record.facts if record else None
+        changes = effects.said(word, at=at, by=facts.id if facts else "") if word else []
+        if status.status == _FAILED:
+            changes += effects.failed(status.error_codes, at=at, sent_at=facts.at if facts else None)
+            for code in (WINDOW_CLOSED, OPTED_OUT):
+                if facts and code in status.error_codes:
+                    self._metrics.drift.labels(str(code)).inc()
+        recipient = facts.recipient if facts else next(iter(known), None)
+        if changes and recipient:
+            batch.add(calls.observe(number.tag, number.phone_number_id, recipient, changes, now=now))
+
+    def _settlement(self, settling: Settling, answer: Any) -> Settlement | None:
+        outcome = settled(answer)
+        if outcome.status == _IGNORED:
+            return None
+        made = settle(settling, outcome)
+        self._metrics.settlements.labels(str(made.delivered).lower(), made.category or "none", str(made.charged).lower()).inc()
+        if made.drift:
+            self._metrics.drift.labels("pricing").inc()
+        return made
+
+    @staticmethod
+    def _link(number: Number, known: list[str], batch: _Batch) -> None:
+        for name in known[1:]:
+            batch.add(calls.link(number.tag, number.phone_number_id, name, known[0]))
+
+    async def _watch(self, number: Number, *, now: int) -> None:
+        """Remember that this number is watched; not at every webhook."""
+        if self._watching and now - self._watched.get(number.phone_number_id, 0) >= _WATCH_EVERY_MS:
+            await self._ledger.watch(number.tag, number.phone_number_id, now=now)
+            self._watched[number.phone_number_id] = now
+
+    def _effects(self, number: Number) -> Effects:
+        return Effects(self._book, number.account, reaction_opens=self._reaction_opens, forever=keys.OPTED_OUT_MS)
+
+
+def _word(status: meta.Status) -> Word | None:
+    """Meta's own word, wherever the status carries one."""
+    pricing, conversation = status.pricing, status.conversation
+    if pricing is None and conversation is None:
+        return None
+    origin = conversation.origin if conversation else None
+    return Word(
+        type=pricing.type if pricing else None,
+        category=(pricing.category if pricing else None) or origin,
+        model=pricing.model if pricing else None,
+        expires_at=conversation.expires_at if conversation else None,
+    )

@@ -1,0 +1,85 @@
+"""Own the calls: each verb's script with its keys and arguments, in the order that the script's header names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gatekeeper.core.effects import Change
+from gatekeeper.core.plan import Meter, Plan
+from gatekeeper.core.reservation import Facts, State
+from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.ledger import keys, wire
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One script with its keys and arguments."""
+
+    script: str
+    keys: Sequence[str]
+    arguments: Sequence[bytes | str | int]
+
+
+def authorize(tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool, registry: str) -> Call:
+    """Decide one send and reserve what it takes; *registry* is the version of the templates that the plan rests on."""
+    meters = wire.meters(plan.rows, first=5)
+    sent = plan.sent
+    named = [
+        keys.thread(tag, sent.phone_number_id, sent.recipient),
+        keys.reservation(tag, facts.id),
+        keys.watch(tag, sent.phone_number_id),
+        keys.templates(tag, plan.account.waba_id),
+        *(meter_key(tag, meter) for meter in meters),
+    ]
+    packed = wire.plan(plan, facts, meters, commit=commit, enforce=enforce, registry=registry)
+    return Call("authorize", named, (plan.at, packed, wire.facts(facts)))
+
+
+def accept(tag: str, decision_id: str, wamid: str) -> Call:
+    """Give a reservation its wamid; the statuses that were parked under it come back, oldest first."""
+    named = [keys.reservation(tag, decision_id), keys.message(tag, wamid), keys.parked(tag, wamid)]
+    return Call("accept", named, (State.ACCEPTED.value,))
+
+
+def park(tag: str, wamid: str, status: bytes) -> Call:
+    """Keep a status whose message is unknown; 1 when it is known after all."""
+    return Call("park", [keys.message(tag, wamid), keys.parked(tag, wamid)], (status, keys.PARKED_MS))
+
+
+def note(tag: str, wamid: str, word: Word) -> Call:
+    """Remember Meta's word on a message for the status that will settle it."""
+    return Call("note", [keys.message(tag, wamid)], (msgspec.msgpack.encode(word),))
+
+
+def settle(tag: str, settling: Settling, wamid: str, thread: str) -> Call:
+    """Settle or release the message *wamid*, whose reservation was made on *thread*."""
+    return _move(tag, settling, keys.message(tag, wamid), thread)
+
+
+def release(tag: str, settling: Settling) -> Call:
+    """Give back what a send holds that Meta refused."""
+    facts = settling.facts
+    return _move(tag, settling, keys.reservation(tag, facts.id), keys.thread(tag, facts.phone_number_id, facts.recipient))
+
+
+def observe(tag: str, phone_number_id: str, recipient: str, changes: list[Change], *, now: int) -> Call:
+    """Move the clocks of one thread by what Meta said of it."""
+    return Call("observe", [keys.thread(tag, phone_number_id, recipient)], (now, wire.changes(changes)))
+
+
+def link(tag: str, phone_number_id: str, name: str, recipient: str) -> Call:
+    """Let *name* stand for *recipient* from now on."""
+    named = [keys.thread(tag, phone_number_id, name), keys.thread(tag, phone_number_id, recipient)]
+    return Call("link", named, (keys.LINK_MS,))
+
+
+def meter_key(tag: str, meter: Meter) -> str:
+    """The key of a meter."""
+    return keys.meter(tag, meter.name, meter.owner, meter.month)
+
+
+def _move(tag: str, settling: Settling, record: str, thread: str) -> Call:
+    meters = wire.meters(settling.rows, settling.own, first=3)
+    named = [record, thread, *(meter_key(tag, meter) for meter in meters)]
+    return Call("settle", named, (settling.at, wire.move(settling, meters)))
