@@ -21,7 +21,7 @@ from gatekeeper.core.decision import Decision, passed_unread, refused
 from gatekeeper.core.errors import InputError
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import Settlement
-from gatekeeper.core.vocabulary import REFUSALS, Mode, Reason, Refusal, money
+from gatekeeper.core.vocabulary import Mode, Reason, Refusal, money
 from gatekeeper.engine import Engine
 from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import Ledger
@@ -117,8 +117,7 @@ async def replay(source: Iterable[bytes], name: str, settings: Settings, out: Bi
                 except (InputError, LookupError) as error:
                     raise InputError(f"{name}: line {number}: {error}") from None
                 progress.update(len(line))
-        for written in ordered:
-            out.write(written + b"\n")
+        out.writelines(written + b"\n" for written in ordered)
         out.write(_encode(run.summary.fields()) + b"\n")
         out.flush()
         return run.summary

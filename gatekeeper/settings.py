@@ -89,7 +89,7 @@ class Webhook(_Section, frozen=True, kw_only=True):
     """`[webhook]`."""
 
     path: str = "/webhook"
-    app_secret: str = "env:META_APP_SECRET"
+    app_secret: str = "env:META_APP_SECRET"  # noqa: S105 - the name of a variable
     verify_token: str = "env:META_VERIFY_TOKEN"  # noqa: S105 - the name of a variable
     forward_to: str | tuple[str, ...] = ""
 
@@ -278,9 +278,11 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
     for key in ("waba_id", "portfolio_id"):
         if not re.fullmatch(r"\d+" if key == "waba_id" else r"\d*", getattr(account, key)):
             found.append((key, "an id of digits"))
-    for m, number in enumerate(account.phone_number_ids):
-        if not re.fullmatch(r"\d+", number):
-            found.append((f"phone_number_ids[{m}]", "an id of digits"))
+    found += [
+        (f"phone_number_ids[{m}]", "an id of digits")
+        for m, number in enumerate(account.phone_number_ids)
+        if not re.fullmatch(r"\d+", number)
+    ]
     found += [
         (f"template[{m}].{key}", text)
         for m, template in enumerate(account.template)

@@ -98,7 +98,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unseen_closed: bool = False
 
 
-def plan(  # noqa: PLR0913
+def plan(
     sent: Sent,
     account: Account,
     template: Template | None,

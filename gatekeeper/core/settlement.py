@@ -44,7 +44,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.type == _FREE_ENTRY or self.category == REFERRAL
 
     def merged(self, earlier: Word | None) -> Word:
-        """This word, with what only an earlier status said."""
+        """Add what only an earlier status said."""
         if earlier is None:
             return self
         return Word(

@@ -55,7 +55,7 @@ class Engine:
         opens = settings.policy.reaction_opens_window
         self._intake = Intake(ledger, book, self.directory, metrics, reaction_opens=opens, watching=not complete)
 
-    async def decide(  # noqa: PLR0913
+    async def decide(
         self, send: Send, phone_number_id: str, *, now: int, decision_id: str, commit: bool = True, caller: str = ""
     ) -> Decided:
         """

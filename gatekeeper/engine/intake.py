@@ -51,7 +51,7 @@ class _Batch:
 class Intake:
     """Takes in what Meta says."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self, ledger: Ledger, book: Rulebook, directory: Directory, metrics: Metrics, *, reaction_opens: bool, watching: bool
     ) -> None:
         """*watching*: remember since when a number's webhooks are seen."""
@@ -163,7 +163,7 @@ class Intake:
             return
         batch.add(calls.settle(number.tag, settling, status.wamid, record.thread), settling=settling)
 
-    def _believe(  # noqa: PLR0913
+    def _believe(
         self, number: Number, status: meta.Status, record: Record | None, word: Word | None, batch: _Batch, *, at: int, now: int
     ) -> None:
         """Move the thread's clocks by Meta's own word."""

@@ -94,7 +94,7 @@ class Ledger:
         answers: list[Any] = await self._asked(self._evaluated(batch))
         return answers
 
-    async def authorize(  # noqa: PLR0913
+    async def authorize(
         self, tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool = True, registry: str = ""
     ) -> Outcome:
         """Decide one send and reserve what it takes; *registry* is the version of the templates that the plan rests on."""

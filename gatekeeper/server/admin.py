@@ -1,0 +1,137 @@
+"""Own the admin listener: health, readiness, metrics, and the state of a thread. JSON; errors are RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from gatekeeper.core.calendar import local_day
+from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.recipients import canonical
+from gatekeeper.core.vocabulary import CONVERSATION, Clock
+from gatekeeper.engine import Engine
+from gatekeeper.server.upstream import Upstream
+from gatekeeper.settings import LedgerFailure, Settings
+from gatekeeper.telemetry import Metrics
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_SINCE, _SHUT, _ASSUMED = "<", "!", "?"
+
+
+class Admin:
+    """What operations may ask."""
+
+    def __init__(self, engine: Engine, upstream: Upstream, settings: Settings, metrics: Metrics, now: Callable[[], int]) -> None:
+        self._engine = engine
+        self._upstream = upstream
+        self._settings = settings
+        self._metrics = metrics
+        self._now = now
+
+    def application(self, *more: web.RouteDef) -> web.Application:
+        """The admin listener's routes, and *more*."""
+        app = web.Application(middlewares=[_problems])
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics_page),
+                web.get("/v1/threads/{phone_number_id}/{recipient}", self._thread),
+                *more,
+            ]
+        )
+        return app
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        checks = {"ledger": await self._ledger(), "policy": "ok", "upstream": self._reached(), "rate_card": self._rate_card()}
+        if not self._settings.webhook.app_secret:
+            checks["webhook"] = "no app secret: every webhook is refused; set webhook.app_secret"
+        blocked = self._settings.policy.ledger_failure is LedgerFailure.BLOCK
+        ready = checks["ledger"] == "ok" or not blocked
+        return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)
+
+    async def _ledger(self) -> str:
+        try:
+            await self._engine.ledger.ping()
+        except LedgerError as error:
+            return f"degraded: {error}"
+        return "ok"
+
+    def _reached(self) -> str:
+        return {None: "not asked yet", True: "ok", False: "out of reach at the last send"}[self._upstream.reachable]
+
+    def _rate_card(self) -> str:
+        """Whether each account's currency has a card today."""
+        wanted = {account.currency: account for account in self._settings.account}
+        missing = [
+            c for c, account in wanted.items() if self._engine.book.rates.on(c, local_day(self._now(), account.zone)) is None
+        ]
+        return f"no card for {', '.join(sorted(missing))}: prices are unknown" if missing else "ok"
+
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _thread(self, request: web.Request) -> web.Response:
+        number_id, written = request.match_info["phone_number_id"], request.match_info["recipient"]
+        recipient = canonical(written)
+        try:
+            number = await self._engine.directory.number(number_id)
+            fields = await self._engine.ledger.thread(number.tag, number_id, recipient)
+            watched = await self._engine.ledger.watched_since(number.tag, number_id)
+        except LedgerError as error:
+            raise web.HTTPServiceUnavailable(text=f"The ledger is out of reach: {error}") from None
+        return web.json_response(body=msgspec.json.encode(thread_state(number_id, recipient, fields, watched, now=self._now())))
+
+
+def thread_state(
+    phone_number_id: str, recipient: str, fields: dict[str, str], watched: int | None, *, now: int
+) -> dict[str, Any]:
+    """A thread's windows, free entry point and conversations, with their ends in Unix seconds; null: not open."""
+
+    def ends(clock: str) -> int | None:
+        counts = int(fields.get(clock + _SINCE, 0)) > int(fields.get(clock + _SHUT, 0))
+        return int(fields[clock]) if counts and int(fields[clock]) > now else None
+
+    def one(clock: str) -> dict[str, Any] | None:
+        confirmed, assumed = ends(clock), int(fields.get(clock + _ASSUMED, 0))
+        until = max(confirmed or 0, assumed if assumed > now else 0)
+        return {"expires": until // 1000, "confirmed": confirmed is not None} if until else None
+
+    categories = sorted({name.removeprefix(CONVERSATION).rstrip("<!?&=@") for name in fields if name.startswith(CONVERSATION)})
+    return {
+        "phone_number_id": phone_number_id,
+        "recipient": recipient,
+        "customer_service_window": one(Clock.CUSTOMER_SERVICE_WINDOW),
+        "free_entry_offer": one(Clock.FREE_ENTRY_OFFER),
+        "free_entry_point": one(Clock.FREE_ENTRY_POINT),
+        "conversations": [{"category": c, **found} for c in categories if (found := one(CONVERSATION + c))],
+        "opted_out_of_marketing": ends(Clock.OPTED_OUT) is not None,
+        "owned_elsewhere": ends(Clock.THREAD_ELSEWHERE) is not None,
+        "watched_since": None if watched is None else watched // 1000,
+    }
+
+
+def problem(status: int, detail: str) -> web.Response:
+    """An RFC 9457 problem."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return web.json_response(body, status=status, content_type="application/problem+json")
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Give every error the same shape."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        response = problem(error.status, error.text or error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response

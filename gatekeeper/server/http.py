@@ -1,0 +1,150 @@
+"""
+Own HTTP as both directions need it: which headers travel, bodies read within a bound, and answers of our own in Graph's shape.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict
+
+from gatekeeper.core.vocabulary import Refusal
+from gatekeeper.meta.graph_errors import refusal_body
+
+OURS = "gatekeeper-"
+_JSON = "application/json; charset=utf-8"
+# Between us and one neighbour only. Source: RFC 9110, section 7.6.1.
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+    }
+    | {"upgrade"}
+)
+_NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
+_ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+class TooLarge(Exception):  # noqa: N818 - it names the body
+    """A body is over its bound."""
+
+
+class UnknownEncoding(Exception):  # noqa: N818 - it names the body
+    """A body has a content encoding that we do not read."""
+
+
+def refusal_response(
+    refusal: Refusal, *, trace: str, headers: Mapping[str, str] | None = None, details: str | None = None
+) -> web.Response:
+    """Answer as Graph would refuse."""
+    body = refusal_body(refusal, trace=trace, details=details)
+    return web.Response(status=refusal.http_status, body=body, headers={"Content-Type": _JSON, **(headers or {})})
+
+
+def fault(status: int, title: str, details: str) -> Refusal:
+    """A fault of ours on the listener, in the shape of a refusal: Graph's own general codes."""
+    return Refusal(code=2 if status >= _SERVER_ERROR else 100, title=title, details=details, http_status=status)
+
+
+_SERVER_ERROR = 500
+
+
+def upstream_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) -> CIMultiDict[str]:
+    """The headers of a request that go on: neither hop-by-hop nor ours. The length of a *stream* stays, for it is not known otherwise."""
+    listed = list(headers)
+    named = _named_by_connection(listed)
+    drop = _NOT_SENT if stream else _NOT_SENT | {"content-length"}
+    return CIMultiDict(
+        (name, value)
+        for name, value in listed
+        if (lower := name.lower()) not in drop and lower not in named and not lower.startswith(OURS)
+    )
+
+
+def answer_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """The headers of an answer that go back."""
+    listed = list(headers)
+    named = _named_by_connection(listed)
+    return CIMultiDict(
+        (name, value) for name, value in listed if (lower := name.lower()) not in _HOP_BY_HOP and lower not in named
+    )
+
+
+def _named_by_connection(headers: list[tuple[str, str]]) -> set[str]:
+    return {token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")}
+
+
+async def read_body(request: web.BaseRequest, most: int) -> bytes:
+    """Read a request's body; TooLarge when it is more than *most* bytes, before more than that is in memory."""
+    if request.content_length is not None and request.content_length > most:
+        raise TooLarge
+    chunks, size = [], 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > most:
+            raise TooLarge
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:
+    """Undo a content encoding; TooLarge when what comes out is more than *most* bytes, UnknownEncoding, or ValueError when it is broken."""
+    for name in reversed([part.strip().lower() for part in (encoding or "").split(",")]):
+        if name in ("", "identity"):
+            continue
+        if name not in _ENCODINGS:
+            raise UnknownEncoding
+        body = _inflated(body, _ENCODINGS[name], most)
+    return body
+
+
+def _inflated(body: bytes, window: int, most: int) -> bytes:
+    try:
+        inflater = zlib.decompressobj(window)
+        text = inflater.decompress(body, most + 1)
+    except zlib.error:
+        if window != zlib.MAX_WBITS:
+            raise ValueError("the body is not what its content encoding says") from None
+        try:  # `deflate` without its header, as some clients send it
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+            text = inflater.decompress(body, most + 1)
+        except zlib.error:
+            raise ValueError("the body is not what its content encoding says") from None
+    if len(text) > most:
+        raise TooLarge
+    if not inflater.eof:
+        raise ValueError("the body ends before its content encoding does")
+    return text
+
+
+class _GraphHandler(RequestHandler):
+    """A connection whose own errors have Graph's shape and are no tracebacks."""
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer a request that could not be read, or that broke our handler."""
+        if status >= _SERVER_ERROR and not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        refusal = fault(status, "Invalid request", "The HTTP request could not be read.")
+        response = refusal_response(refusal, trace="gatekeeper")
+        response.force_close()
+        return response
+
+
+class GraphServer(web.Server):
+    """aiohttp's server, on connections whose errors have Graph's shape."""
+
+    def __call__(self) -> RequestHandler:
+        """Make a connection's handler."""
+        return _GraphHandler(self, loop=self._loop, access_log=None)  # type: ignore[arg-type]  # it takes None for no log

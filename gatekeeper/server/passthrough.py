@@ -1,0 +1,38 @@
+"""Own what is not a send: streamed to the upstream and back, byte for byte, without a decision."""
+
+from __future__ import annotations
+
+import aiohttp
+from aiohttp import web
+
+from gatekeeper.server.http import answer_headers, fault, refusal_response, upstream_headers
+from gatekeeper.server.upstream import Upstream
+
+_TRACE = "gatekeeper-pass-through"
+_NO_BODY = (204, 304)
+
+
+async def pass_through(request: web.BaseRequest, upstream: Upstream) -> web.StreamResponse:
+    """Stream a request to the upstream and its answer back; neither ever sits whole in memory."""
+    headers = upstream_headers(request.headers.items(), stream=True)
+    body = request.content.iter_any() if request.can_read_body else None
+    response: web.StreamResponse | None = None
+    try:
+        async with upstream.stream(request.method, request.raw_path, headers, body) as answer:
+            response = web.StreamResponse(
+                status=answer.status, reason=answer.reason, headers=answer_headers(answer.headers.items())
+            )
+            await response.prepare(request)
+            if request.method != "HEAD" and answer.status not in _NO_BODY:
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+            await response.write_eof()
+            return response
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        if response is not None and response.prepared:
+            if request.transport is not None:  # half an answer is on its way: only a broken connection says that it is half
+                request.transport.abort()
+            return response
+        timed_out = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+        status, details = (504, "The upstream did not answer in time.") if timed_out else (502, "The upstream cannot be reached.")
+        return refusal_response(fault(status, "Service temporarily unavailable", details), trace=_TRACE)
