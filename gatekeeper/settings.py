@@ -159,7 +159,7 @@ def address(listen: str) -> tuple[str, int]:
 
 def described(settings: Settings) -> dict[str, Any]:
     """The settings as plain values for a person, secrets left out."""
-    shown: dict[str, Any] = msgspec.to_builtins(settings)
+    shown: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=int)
     for section, key in (("webhook", "app_secret"), ("webhook", "verify_token")):
         shown[section][key] = "set" if shown[section][key] else "absent"
     for account in shown["account"]:
@@ -275,9 +275,8 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
         found.append(("timezone", f"{account.timezone!r} is not an IANA time zone such as America/Los_Angeles"))
     if not re.fullmatch(r"[A-Z]{3}", account.currency):
         found.append(("currency", f"{account.currency!r} is not a currency code such as USD"))
-    for key in ("waba_id", "portfolio_id"):
-        if not re.fullmatch(r"\d+" if key == "waba_id" else r"\d*", getattr(account, key)):
-            found.append((key, "an id of digits"))
+    ids = (("waba_id", r"\d+"), ("portfolio_id", r"\d*"))
+    found += [(key, "an id of digits") for key, shape in ids if not re.fullmatch(shape, getattr(account, key))]
     found += [
         (f"phone_number_ids[{m}]", "an id of digits")
         for m, number in enumerate(account.phone_number_ids)

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
 LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
@@ -22,6 +22,7 @@ class Metrics:
     """Every metric; a label has few values, and never a recipient or a message's id."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         one: Any = {"registry": self.registry}
         self.decisions = Counter("gatekeeper_decisions", "Decided sends.", ["verdict", "reason", "category"], **one)

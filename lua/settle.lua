@@ -63,10 +63,14 @@ if move.member ~= '' then
 else
   redis.call('HSET', record_key, 'state', move.to)
 end
-redis.call('PEXPIRE', record_key, move.lifetime)
 if record.meter then
-  redis.call('HINCRBY', record.meter, 'reserved', -1)
+  if redis.call('HINCRBY', record.meter, 'reserved', -1) == 0 then redis.call('HDEL', record.meter, 'reserved') end
   redis.call('HDEL', record_key, 'meter')
+end
+if move.lifetime == 0 then
+  redis.call('DEL', record_key)
+else
+  redis.call('PEXPIRE', record_key, move.lifetime)
 end
 
 local case = move.cases[chosen]

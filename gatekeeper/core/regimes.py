@@ -122,9 +122,16 @@ class Platform(_Row, frozen=True, kw_only=True):
     ai_provider: tuple[_AiProvider, ...]
 
     def length_ms(self, clock: str, day: date) -> int:
-        """How long *clock* (a name of the data files, or of the ledger) runs when it starts on *day*, in milliseconds."""
+        """
+        How long *clock* (a name of the data files, or of the ledger) runs when it starts on *day*, in milliseconds.
+
+        LookupError when nothing is known of that day yet.
+        """
         name = _length_name(clock)
-        return max((row for row in self.length if row.clock == name and row.effective <= day), key=_effective).hours * HOUR_MS
+        known = [row for row in self.length if row.clock == name and row.effective <= day]
+        if not known:
+            raise LookupError(f"nothing is known of {day.isoformat()}")
+        return max(known, key=_effective).hours * HOUR_MS
 
     def charges_ai(self, country: str | None, day: date) -> bool:
         """Whether an AI provider's free-form message to *country* is charged as such on *day*."""

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     THREAD_OWNED_ELSEWHERE = "thread_owned_elsewhere"
     MALFORMED_REQUEST = "malformed_request"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
 
 
 class PriceBound(StrEnum):
@@ -138,6 +139,39 @@ REFUSALS: dict[Reason, Refusal] = {
         http_status=503,
         type="GatekeeperException",
     ),
+    Reason.IDEMPOTENCY_CONFLICT: Refusal(
+        code=900005,
+        title="Idempotency key was used before",
+        details="Another body was sent with this Idempotency-Key. Use a new key for a new message.",
+        http_status=409,
+        type="GatekeeperException",
+    ),
+}
+
+
+MEANINGS: dict[Reason, str] = {
+    Reason.NOT_A_MESSAGE: "a read receipt or typing indicator",
+    Reason.FREE_REACTION: "a reaction, free for everyone",
+    Reason.INSIDE_OPEN_CONVERSATION: "joins a conversation that is already open",
+    Reason.OPENS_CONVERSATION: "opens a conversation (free for service conversations from November 2024)",
+    Reason.FREE_ENTRY_POINT: "inside the free window after an ad",
+    Reason.OPENS_FREE_ENTRY_POINT: "answers an ad, which opens that window",
+    Reason.FREE_CUSTOMER_SERVICE: "free inside the customer service window (July 2025 to September 2026)",
+    Reason.WITHIN_FREE_TIER: "one of this month's free messages or conversations",
+    Reason.EXEMPT: "free because Meta exempts the account",
+    Reason.CHARGED_MESSAGE: "charged by itself",
+    Reason.WINDOW_UNKNOWN: "let out because the ledger cannot yet, or cannot now, say that the window is closed",
+    Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW: "free-form while the customer service window is closed",
+    Reason.TEMPLATE_NOT_FOUND: "no such template, or not approved, in that language",
+    Reason.TEMPLATE_PAUSED: "the template is paused",
+    Reason.TEMPLATE_DISABLED: "the template is disabled",
+    Reason.RECIPIENT_OPTED_OUT: "marketing to a recipient who stopped it",
+    Reason.MARKETING_TEMPLATES_ONLY: "`/marketing_messages` takes marketing templates only",
+    Reason.DIRECT_SEND_NOT_ENABLED: "a free-form `category` on an account without Direct Send",
+    Reason.THREAD_OWNED_ELSEWHERE: "another partner holds the thread, and the account does not take threads over",
+    Reason.MALFORMED_REQUEST: "a body that Meta would refuse; the code is Meta's (100, 131008, 131009, 131051, 131062)",
+    Reason.LEDGER_UNAVAILABLE: "the ledger is out of reach and `policy.ledger_failure` is `block`",
+    Reason.IDEMPOTENCY_CONFLICT: "the `Idempotency-Key` was used for another body, or its first send has no known outcome",
 }
 
 

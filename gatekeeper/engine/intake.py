@@ -73,20 +73,34 @@ class Intake:
         records, words = await self._records(events), dict[tuple[str, str], Word]()
         for event in events:
             self._metrics.webhooks.labels(type(event).__name__).inc()
-            if isinstance(event, meta.TemplateStatus | meta.TemplateCategory):
-                await self._directory.learn_template(event)
-            elif not event.phone_number_id:
-                continue
-            elif isinstance(event, meta.Status):
-                await self._status(event, records, words, batch, now=now)
-            elif isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover):
-                await self._heard(event, batch, now=now)
+            try:
+                await self._take(event, records, words, batch, now=now)
+            except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
+                self._metrics.webhooks.labels("OutOfTime").inc()
         answers = await self._ledger.run(batch.calls)
         found = [self._settlement(settling, answers[n]) for n, settling in batch.settling.items()]
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
         if overtaken:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now)
         return [settlement for settlement in found if settlement is not None]
+
+    async def _take(
+        self,
+        event: meta.Event,
+        records: dict[tuple[str, str], Record],
+        words: dict[tuple[str, str], Word],
+        batch: _Batch,
+        *,
+        now: int,
+    ) -> None:
+        if isinstance(event, meta.TemplateStatus | meta.TemplateCategory):
+            await self._directory.learn_template(event)
+        elif not event.phone_number_id:
+            return
+        elif isinstance(event, meta.Status):
+            await self._status(event, records, words, batch, now=now)
+        elif isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover):
+            await self._heard(event, batch, now=now)
 
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""

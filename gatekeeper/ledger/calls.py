@@ -74,6 +74,16 @@ def link(tag: str, phone_number_id: str, name: str, recipient: str) -> Call:
     return Call("link", named, (keys.LINK_MS,))
 
 
+def claim(key: str, *, now: int, owner: str, digest: str, patience: int) -> Call:
+    """Be the first send with an idempotency key, or hear what became of the first."""
+    return Call("claim", [key], (now, owner, digest, patience, keys.REPEAT_MS))
+
+
+def conclude(key: str, *, owner: str, outcome: str, answer: bytes = b"") -> Call:
+    """Say what became of the first send with an idempotency key."""
+    return Call("conclude", [key], (owner, outcome, answer))
+
+
 def meter_key(tag: str, meter: Meter) -> str:
     """The key of a meter."""
     return keys.meter(tag, meter.name, meter.owner, meter.month)

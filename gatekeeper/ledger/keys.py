@@ -11,6 +11,7 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     watch        STRING  since when this phone number's webhooks have been seen
     meter        HASH    settled and reserved units of one allowance, of one owner, in one month
     templates    HASH    what Meta said of a WABA's templates, and a version
+    repeat       HASH    the first send with an idempotency key, and its answer
     number       HASH    the WABA of a phone number that no account names
 """
 
@@ -30,6 +31,8 @@ METER_MS = 75 * DAY_MS
 LINK_MS = 400 * DAY_MS
 TEMPLATES_MS = 400 * DAY_MS
 NUMBER_MS = 400 * DAY_MS
+# How long a repeat gets the first answer. A promise of ours, not a rule of Meta's.
+REPEAT_MS = DAY_MS
 # As good as for ever; Meta lifts an opt-out by a `resume`.
 OPTED_OUT_MS = 3650 * DAY_MS
 
@@ -67,6 +70,11 @@ def meter(tag: str, name: str, owner: str, month: str) -> str:
 def templates(tag: str, waba_id: str) -> str:
     """What Meta said of a WABA's templates."""
     return f"gk:{{{tag}}}:templates:{waba_id}"
+
+
+def repeat(tag: str, phone_number_id: str, digest: str) -> str:
+    """The first send with an idempotency key."""
+    return f"gk:{{{tag}}}:repeat:{phone_number_id}:{digest}"
 
 
 def number(phone_number_id: str) -> str:

@@ -6,7 +6,7 @@ import msgspec
 
 from gatekeeper.core.effects import Change
 from gatekeeper.core.plan import Meter, Plan, Row
-from gatekeeper.core.reservation import MOVES, Facts, State
+from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.settlement import Settling
 from gatekeeper.core.vocabulary import Clock
 from gatekeeper.ledger import keys
@@ -87,7 +87,9 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             cases=_cases(settling.rows, meters),
             own=_cases(settling.own, meters),
             lengths=settling.lengths,
-            lifetime=keys.SETTLED_MS,
+            lifetime=0
+            if settling.event is Event.REFUSE
+            else keys.SETTLED_MS,  # what Meta never took has no statuses to tell apart
             meter_lifetime=keys.METER_MS,
         )
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -50,8 +49,9 @@ class Courier:
         """Drop what has not been posted yet."""
         if self._keeper is not None:
             self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait([self._keeper])
+            if not self._keeper.cancelled():
+                self._keeper.result()
         if self._session is not None:
             await self._session.close()
 

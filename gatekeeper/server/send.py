@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import structlog
 from aiohttp import web
-from multidict import CIMultiDict
 
 from gatekeeper.core.decision import Decision, passed_unread, refused
 from gatekeeper.core.errors import LedgerError, UpstreamError
@@ -24,6 +23,7 @@ from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer, decode_answer
 from gatekeeper.meta.sends import MalformedSend, Send, decode_send
+from gatekeeper.server.headers import added, decision_headers
 from gatekeeper.server.http import (
     TooLarge,
     UnknownEncoding,
@@ -34,6 +34,7 @@ from gatekeeper.server.http import (
     unpacked,
     upstream_headers,
 )
+from gatekeeper.server.repeats import HEADER, Lost, Repeats
 from gatekeeper.server.upstream import Upstream, UpstreamAnswer
 from gatekeeper.settings import Settings
 from gatekeeper.telemetry import DECISION, FAULT, Metrics
@@ -42,23 +43,8 @@ _DRY_RUN = "Gatekeeper-Dry-Run"
 _CALLER = "Gatekeeper-Caller"
 _LONGEST_CALLER = 64
 _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
-_RETRY_LATER = {Reason.LEDGER_UNAVAILABLE: "1"}
+_RETRY_LATER = {Reason.LEDGER_UNAVAILABLE: "1"}  # seconds
 _TRUE = ("true", "1")
-# Decision field → header; the order is that of the contract's table.
-_HEADERS = {
-    "category": "Gatekeeper-Category",
-    "opens": "Gatekeeper-Opens",
-    "charged": "Gatekeeper-Charged",
-    "price": "Gatekeeper-Price",
-    "price_bound": "Gatekeeper-Price-Bound",
-    "currency": "Gatekeeper-Currency",
-    "market": "Gatekeeper-Market",
-    "rate_card": "Gatekeeper-Rate-Card",
-    "window_expires": "Gatekeeper-Window-Expires",
-    "free_entry_expires": "Gatekeeper-Free-Entry-Expires",
-    "conversation_expires": "Gatekeeper-Conversation-Expires",
-    "free_remaining": "Gatekeeper-Free-Remaining",
-}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -74,6 +60,7 @@ class _Course(msgspec.Struct, kw_only=True):
     upstream_status: int | None = None
     recipient: str = ""
     type: str = ""
+    lost: bool = False
 
 
 class Sends:
@@ -89,6 +76,7 @@ class Sends:
         self._metrics = metrics
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
+        self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now)
 
     async def handle(self, request: web.BaseRequest, target: Target) -> web.Response:
         """Decide one send, and let it out or not."""
@@ -97,9 +85,30 @@ class Sends:
         dry = request.headers.get(_DRY_RUN, "").lower() in _TRUE
         try:
             body = await read_body(request, self._most)
-            send = self._read(request, body, target)
         except TooLarge:
             return self._closing(self._refuse(course, _bad(413, f"The body is larger than {self._most} bytes."), None))
+        key = request.headers.get(HEADER)
+        if not key or dry:
+            return await self._decided(request, body, course, dry=dry)
+
+        async def send() -> web.Response:
+            response = await self._decided(request, body, course, dry=False)
+            if course.lost:
+                raise Lost(response)
+            return response
+
+        def refuse(refusal: Refusal, reason: Reason) -> web.Response:
+            return self._refuse(course, refusal, refused(reason, refusal=refusal))
+
+        return await self._repeats.once(target.phone_number_id, caller, key, body, owner=course.id, send=send, refuse=refuse)
+
+    async def _decided(self, request: web.BaseRequest, body: bytes, course: _Course, *, dry: bool) -> web.Response:
+        """Read what of the body decides, decide, and act on it."""
+        target = course.target
+        try:
+            send = self._read(request, body, target)
+        except TooLarge:
+            return self._refuse(course, _bad(413, f"The body is larger than {self._most} bytes once unpacked."), None)
         except UnknownEncoding:
             return self._refuse(course, _bad(415, "The Content-Encoding is not one of gzip, deflate and identity."), None)
         except MalformedSend as malformed:
@@ -112,14 +121,16 @@ class Sends:
         if not send.known_type:
             self._metrics.unknown_types.inc()
         decided = await self._engine.decide(
-            send, target.phone_number_id, now=self._now(), decision_id=course.id, commit=not dry, caller=caller
+            send, target.phone_number_id, now=self._now(), decision_id=course.id, commit=not dry, caller=course.caller
         )
         decision = decided.decision
         course.decided_at = perf_counter()
         self._metrics.decide_seconds.observe(course.decided_at - course.started)
         if dry:
             self._record(course, decision, dry=True)
-            return web.json_response(body=_encode(_described(course, decision, self._now())), headers=_headers(course, decision))
+            return web.json_response(
+                body=_encode(_described(course, decision, self._now())), headers=self._headers(course, decision)
+            )
         if not decision.forwards:
             return self._refuse(course, decision.refusal, decision)
         return await self._forward(request, body, course, decided, decision)
@@ -142,6 +153,7 @@ class Sends:
             answer = await self._upstream.post(request.raw_path, upstream_headers(request.headers.items()), body)
         except UpstreamError as error:
             course.upstream_s, course.upstream_status = perf_counter() - began, error.status
+            course.lost = error.sent
             if not error.sent:
                 await self._released(decided)
             advice = "It was not sent." if not error.sent else "Whether it was sent is not known: do not send it again blindly."
@@ -157,7 +169,7 @@ class Sends:
         headers = answer_headers(answer.headers.items())
         headers.popall("Content-Length", None)
         return web.Response(
-            status=answer.status, reason=answer.reason, body=answer.body, headers=_with(headers, _headers(course, decision))
+            status=answer.status, reason=answer.reason, body=answer.body, headers=added(headers, self._headers(course, decision))
         )
 
     async def _followed_up(self, decided: Decided | None, answer: UpstreamAnswer) -> None:
@@ -194,12 +206,17 @@ class Sends:
         course.decided_at = course.decided_at or perf_counter()
         decision = decision or refused(Reason.MALFORMED_REQUEST, refusal=refusal)
         self._record(course, decision, dry=dry)
-        headers = _headers(course, decision)
+        headers = self._headers(course, decision)
         if dry:
             return web.json_response(body=_encode(_described(course, decision, self._now())), headers=headers)
         if decision.reason in _RETRY_LATER:
             headers["Retry-After"] = _RETRY_LATER[decision.reason]
         return refusal_response(refusal, trace=course.id, headers=headers)
+
+    @staticmethod
+    def _headers(course: _Course, decision: Decision) -> dict[str, str]:
+        upstream_ms = None if course.upstream_s is None else _ms(course.upstream_s)
+        return decision_headers(decision, course.id, decide_ms=_ms(course.decided_at - course.started), upstream_ms=upstream_ms)
 
     @staticmethod
     def _closing(response: web.Response) -> web.Response:
@@ -246,32 +263,6 @@ def _understood(answer: UpstreamAnswer) -> Answer | None:
         return decode_answer(unpacked(answer.body, answer.headers.get("Content-Encoding"), 4 << 20))
     except (TooLarge, UnknownEncoding, ValueError):
         return None
-
-
-def _headers(course: _Course, decision: Decision) -> dict[str, str]:
-    """Our headers; one that does not apply is absent."""
-    said = decision.fields()
-    charged = said["charged"]
-    said["charged"] = "unknown" if charged is None else "true" if charged else "false"
-    headers = {
-        "Gatekeeper-Id": course.id,
-        "Gatekeeper-Verdict": decision.verdict.value,
-        "Gatekeeper-Reason": decision.reason.value,
-        **{header: str(said[field]) for field, header in _HEADERS.items() if said[field] is not None},
-        "Gatekeeper-State": decision.state.value,
-    }
-    timing = [f"decide;dur={_ms(course.decided_at - course.started)}"]
-    if course.upstream_s is not None:
-        timing.append(f"upstream;dur={_ms(course.upstream_s)}")
-    headers["Server-Timing"] = ", ".join(timing)
-    return headers
-
-
-def _with(headers: CIMultiDict[str], ours: dict[str, str]) -> CIMultiDict[str]:
-    timing = ours.pop("Server-Timing")
-    headers.update(ours)
-    headers.add("Server-Timing", timing)
-    return headers
 
 
 def _described(course: _Course, decision: Decision, now: int) -> dict[str, Any]:

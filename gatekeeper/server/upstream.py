@@ -14,7 +14,7 @@ from yarl import URL
 from gatekeeper.core.errors import UpstreamError
 from gatekeeper.settings import Upstream as UpstreamSettings
 
-_CONNECTIONS = 1000
+_CONNECTIONS = 1024
 _MOST_ANSWER = 4 << 20
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)

@@ -1,0 +1,78 @@
+"""Own how the sandbox lists templates: filters, fields and pages as Graph has them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from yarl import URL
+
+from gatekeeper.core.accounts import Template
+from gatekeeper.meta.lenient import integer
+from gatekeeper.sandbox.catalogue import fingerprint
+
+_FILTERS = ("name", "language", "category", "status")
+_PAGE, _LARGEST_PAGE = 25, 1000
+_ID_DIGITS = 15
+
+
+class BadPage(Exception):  # noqa: N818 - it names the request
+    """`limit` or `after` is not what it should be; the text names it."""
+
+
+def listed(templates: tuple[Template, ...], waba_id: str, asked: Mapping[str, str], address: str) -> dict[str, Any]:
+    """One page of *templates*, and where the next one is; BadPage. *address* is the list's own."""
+    wanted = {name: asked[name].lower() for name in _FILTERS if asked.get(name)}
+    found = [row for row in (_row(template, waba_id) for template in templates) if _matches(row, wanted)]
+    start, size = _start(asked.get("after", "")), _size(asked.get("limit", ""))
+    rows = found[start : start + size]
+    if not rows:
+        return {"data": []}
+    after = _cursor(start + len(rows))
+    paging: dict[str, Any] = {"cursors": {"before": _cursor(start), "after": after}}
+    if start + size < len(found):
+        paging["next"] = str(URL(address).with_query({**asked, "limit": size, "after": after}))
+    fields = {"id", *asked["fields"].split(",")} if asked.get("fields") else None
+    data = [{name: value for name, value in row.items() if fields is None or name in fields} for row in rows]
+    return {"data": data, "paging": paging}
+
+
+def _row(template: Template, waba_id: str) -> dict[str, Any]:
+    return {
+        "name": template.name,
+        "parameter_format": "POSITIONAL",
+        "components": [{"type": "BODY", "text": f"The text of {template.name}."}],
+        "language": template.language,
+        "status": template.status.value,
+        "category": (template.category or "").upper(),
+        "id": "1" + fingerprint(waba_id, template.name, template.language, digits=_ID_DIGITS),
+    }
+
+
+def _matches(row: dict[str, Any], wanted: dict[str, str]) -> bool:
+    return all(value == row[name].lower() for name, value in wanted.items())
+
+
+def _cursor(position: int) -> str:
+    return base64.urlsafe_b64encode(f"page:{position}".encode()).decode()
+
+
+def _start(cursor: str) -> int:
+    if not cursor:
+        return 0
+    try:
+        position = integer(base64.urlsafe_b64decode(cursor).decode().removeprefix("page:"))
+    except (binascii.Error, ValueError):
+        position = None
+    if position is None:
+        raise BadPage("The parameter after is not a cursor of this list.")
+    return position
+
+
+def _size(limit: str) -> int:
+    size = integer(limit) if limit else _PAGE
+    if size is None or not 1 <= size <= _LARGEST_PAGE:
+        raise BadPage(f"The parameter limit must be a number from 1 to {_LARGEST_PAGE}.")
+    return size

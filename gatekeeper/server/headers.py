@@ -1,0 +1,49 @@
+"""Own the headers that we add to the answer of a gated send: one table from a decision's fields to their names."""
+
+from __future__ import annotations
+
+from multidict import CIMultiDict
+
+from gatekeeper.core.decision import Decision
+
+# Beside these: Gatekeeper-Id, -Verdict, -Reason and -State, which every gated send has, and Server-Timing.
+HEADERS = {
+    "category": "Gatekeeper-Category",
+    "opens": "Gatekeeper-Opens",
+    "charged": "Gatekeeper-Charged",
+    "price": "Gatekeeper-Price",
+    "price_bound": "Gatekeeper-Price-Bound",
+    "currency": "Gatekeeper-Currency",
+    "market": "Gatekeeper-Market",
+    "rate_card": "Gatekeeper-Rate-Card",
+    "window_expires": "Gatekeeper-Window-Expires",
+    "free_entry_expires": "Gatekeeper-Free-Entry-Expires",
+    "conversation_expires": "Gatekeeper-Conversation-Expires",
+    "free_remaining": "Gatekeeper-Free-Remaining",
+}
+
+
+def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, upstream_ms: float | None) -> dict[str, str]:
+    """Our headers; one that does not apply is absent."""
+    said = decision.fields()
+    charged = said["charged"]
+    said["charged"] = "unknown" if charged is None else "true" if charged else "false"
+    timing = f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
+    return {
+        "Gatekeeper-Id": decision_id,
+        "Gatekeeper-Verdict": decision.verdict.value,
+        "Gatekeeper-Reason": decision.reason.value,
+        **{header: str(said[field]) for field, header in HEADERS.items() if said[field] is not None},
+        "Gatekeeper-State": decision.state.value,
+        "Server-Timing": timing,
+    }
+
+
+def added(theirs: CIMultiDict[str], ours: dict[str, str]) -> CIMultiDict[str]:
+    """The upstream's headers with ours; a `Server-Timing` of its own stays beside ours."""
+    for name, value in ours.items():
+        if name == "Server-Timing":
+            theirs.add(name, value)
+        else:
+            theirs[name] = value
+    return theirs

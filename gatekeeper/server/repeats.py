@@ -1,0 +1,132 @@
+"""
+Own `Idempotency-Key`: a repeat with the same key and body gets the first answer, and nothing is sent twice.
+
+The scope of a key is the phone number and the caller. While the first is on its way its repeats wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.vocabulary import REFUSALS, Reason, Refusal
+from gatekeeper.engine import Engine
+from gatekeeper.ledger import calls, keys
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Gatekeeper-Idempotent-Replay"
+_TOO_MANY, _SERVER_ERROR = 429, 500
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
+_MARGIN_MS = 5_000
+_UNKNOWN = "The outcome of the first send with this Idempotency-Key is not known: it may have arrived. It was not sent again."
+_WAITED = "The first send with this Idempotency-Key has not been answered yet."
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """An answer as it is given again."""
+
+    status: int
+    reason: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Lost(Exception):  # noqa: N818 - it names an outcome
+    """The first send broke off after its body was on its way; *response* is what its caller gets."""
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+Sending = Callable[[], Awaitable[web.Response]]
+Refusing = Callable[[Refusal, Reason], web.Response]
+_kept = msgspec.msgpack.Decoder(Kept).decode
+
+
+class Repeats:
+    """Sends a message once for each key."""
+
+    def __init__(self, engine: Engine, *, upstream_timeout_ms: int, now: Callable[[], int]) -> None:
+        self._engine = engine
+        self._patience = upstream_timeout_ms + _MARGIN_MS
+        self._now = now
+
+    async def once(
+        self, phone_number_id: str, caller: str, key: str, body: bytes, *, owner: str, send: Sending, refuse: Refusing
+    ) -> web.Response:
+        """Send if this is the first, else answer as the first was answered."""
+        try:
+            number = await self._engine.directory.number(phone_number_id)
+            name = keys.repeat(
+                number.tag, phone_number_id, _digest(caller.encode("utf-8", "replace"), key.encode("utf-8", "replace"))
+            )
+            claimed = await self._claimed(name, owner, _digest(body))
+        except LedgerError:
+            return refuse(REFUSALS[Reason.LEDGER_UNAVAILABLE], Reason.LEDGER_UNAVAILABLE)
+        outcome = claimed[0].decode()
+        if outcome == "first":
+            return await self._first(name, owner, send)
+        if outcome == "answered":
+            return _again(_kept(claimed[2]))
+        refusal = REFUSALS[Reason.IDEMPOTENCY_CONFLICT]
+        if outcome != "conflict":
+            refusal = msgspec.structs.replace(refusal, details=_UNKNOWN if outcome == "unknown" else _WAITED)
+        return refuse(refusal, Reason.IDEMPOTENCY_CONFLICT)
+
+    async def _claimed(self, name: str, owner: str, digest: str) -> list[bytes]:
+        """Ask until the first is answered, or as long as it may take."""
+        loop, wait = asyncio.get_running_loop(), _FIRST_WAIT_S
+        deadline = loop.time() + self._patience / 1000
+        while True:
+            call = calls.claim(name, now=self._now(), owner=owner, digest=digest, patience=self._patience)
+            claimed: list[bytes] = (await self._engine.ledger.run([call]))[0]
+            if claimed[0] != b"waiting" or loop.time() > deadline:
+                return claimed
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_S)
+
+    async def _first(self, name: str, owner: str, send: Sending) -> web.Response:
+        try:
+            response = await send()
+        except Lost as lost:
+            await self._conclude(name, owner, "lost")
+            return lost.response
+        if response.status == _TOO_MANY or response.status >= _SERVER_ERROR:
+            await self._conclude(name, owner, "free")
+        else:
+            await self._conclude(name, owner, "answered", _keeping(response))
+        return response
+
+    async def _conclude(self, name: str, owner: str, outcome: str, answer: bytes = b"") -> None:
+        try:
+            await self._engine.ledger.run([calls.conclude(name, owner=owner, outcome=outcome, answer=answer)])
+        except LedgerError:
+            return  # then nobody knows, and that is what a repeat will hear
+
+
+def _keeping(response: web.Response) -> bytes:
+    body = response.body if isinstance(response.body, bytes) else b""
+    headers = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in response.headers.items()]
+    return msgspec.msgpack.encode(Kept(response.status, response.reason, headers, body))
+
+
+def _again(kept: Kept) -> web.Response:
+    headers = CIMultiDict((name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in kept.headers)
+    headers.popall("Content-Length", None)
+    headers[REPLAYED] = "true"
+    return web.Response(status=kept.status, reason=kept.reason, headers=headers, body=kept.body)
+
+
+def _digest(*parts: bytes) -> str:
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(len(part).to_bytes(8))
+        hashed.update(part)
+    return hashed.hexdigest()
