@@ -34,13 +34,13 @@ class UnreadableBody(ValueError):  # noqa: N818  it names the body
 def read_members(body: bytes, content_type: str) -> Members:
     """Split a body into its members; UnreadableBody when it is not an object, or not UTF-8."""
     kind, parameters = _content_type(content_type)
-    if kind not in (_FORM, _MULTIPART) and parameters.get("charset", "utf-8").lower() not in _UTF8:
+    if parameters.get("charset", "utf-8").lower() not in _UTF8:
         raise UnreadableBody("The request body must be UTF-8.")
     try:
         # Decoding checks what msgspec skips over.
         text = body.decode()
         if kind == _FORM:
-            return _of_form(dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")))
+            return _of_form(dict(parse_qsl(text, max_num_fields=_MOST_FIELDS, errors="strict")))
         if kind == _MULTIPART:
             return _of_form(_parts(body, parameters.get("boundary", "")))
         return _MEMBERS.decode(body)

@@ -81,7 +81,7 @@ def first(parent: Json, *names: str) -> str | None:
 
 
 def _millis_of_fraction(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, float | str):
+    if not isinstance(value, float | str):
         return None
     try:
         seconds = float(value)

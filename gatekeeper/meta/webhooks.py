@@ -172,15 +172,15 @@ def _broken(change: Change, where: str, why: str) -> Broken:
 
 
 def _decode_leniently(body: bytes) -> Any:
-    """Read what is JSON but for a half emoji, a stray byte or a number out of range: a thousand updates hang on it."""
+    """
+    Read what is JSON but for half an emoji, a stray byte or a number out of range: a thousand updates hang on it.
+
+    Numbers stay as they are written, which every reader takes.
+    """
     try:
-        return json.loads(body.decode("utf-8", "replace"), parse_float=str, parse_int=_short_int, parse_constant=_not_json)
+        return json.loads(body.decode("utf-8", "replace"), parse_float=str, parse_int=str, parse_constant=_not_json)
     except (ValueError, RecursionError):
         raise NotAWebhook("the body is not JSON") from None
-
-
-def _short_int(digits: str) -> int | str:
-    return int(digits) if len(digits) < 20 else digits  # noqa: PLR2004  64 bits
 
 
 def _not_json(constant: str) -> NoReturn:

@@ -16,6 +16,7 @@ from gatekeeper.sandbox.catalogue import fingerprint
 _FILTERS = ("name", "language", "category", "status")
 _PAGE, _LARGEST_PAGE = 25, 1000
 _ID_DIGITS = 15
+_MOST_UNVERIFIED = 250
 
 
 class BadPage(Exception):  # noqa: N818 - it names the request
@@ -28,15 +29,16 @@ def listed(templates: tuple[Template, ...], waba_id: str, asked: Mapping[str, st
     found = [row for row in (_row(template, waba_id) for template in templates) if _matches(row, wanted)]
     start, size = _start(asked.get("after", "")), _size(asked.get("limit", ""))
     rows = found[start : start + size]
+    summary = {"summary": _summary(len(found), len(templates))} if asked.get("summary") else {}
     if not rows:
-        return {"data": []}
+        return {"data": [], **summary}
     after = _cursor(start + len(rows))
     paging: dict[str, Any] = {"cursors": {"before": _cursor(start), "after": after}}
     if start + size < len(found):
         paging["next"] = str(URL(address).with_query({**asked, "limit": size, "after": after}))
     fields = {"id", *asked["fields"].split(",")} if asked.get("fields") else None
     data = [{name: value for name, value in row.items() if fields is None or name in fields} for row in rows]
-    return {"data": data, "paging": paging}
+    return {"data": data, "paging": paging, **summary}
 
 
 def _row(template: Template, waba_id: str) -> dict[str, Any]:
@@ -48,6 +50,15 @@ def _row(template: Template, waba_id: str) -> dict[str, Any]:
         "status": template.status.value,
         "category": (template.category or "").upper(),
         "id": "1" + fingerprint(waba_id, template.name, template.language, digits=_ID_DIGITS),
+    }
+
+
+def _summary(found: int, owned: int) -> dict[str, Any]:
+    return {
+        "total_count": found,
+        "message_template_count": owned,
+        "message_template_limit": _MOST_UNVERIFIED,
+        "are_translations_complete": True,
     }
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -34,6 +35,7 @@ from gatekeeper.settings import EMBEDDED, Settings, address
 from gatekeeper.telemetry import FAULT, LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, STARTED, STOPPED, Metrics
 
 _POST, _GET = "POST", "GET"
+_BACKLOG = 1024
 
 
 def unix_ms() -> int:
@@ -109,25 +111,25 @@ async def running(
     if sandbox:
         settings = _with_secrets(settings)
     async with contextlib.AsyncExitStack() as stack:
+        bound = _bound(settings.server.listen, "listen", stack)
+        admin_bound = _bound(settings.server.admin_listen, "admin_listen", stack)
         ledger = await _ledger(settings, metrics, log, stack)
         engine = Engine(settings, book, ledger, metrics)
         customer_routes: list[web.RouteDef] = []
         if sandbox:
-            host, port = address(settings.server.listen)
             graph = Sandbox(
                 book=book,
                 ledger=ledger,
                 settings=settings,
                 app_secret=settings.webhook.app_secret,
-                webhook_url=f"http://{_reachable(host)}:{port}{settings.webhook.path}",
+                webhook_url=_url(bound) + settings.webhook.path,
                 now=now,
                 log=log,
             )
             await graph.start()
             stack.push_async_callback(graph.stop)
-            settings = msgspec.structs.replace(
-                settings, upstream=msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
-            )
+            upstream_settings = msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
+            settings = msgspec.structs.replace(settings, upstream=upstream_settings)
             customer_routes = graph.customer_routes()
         upstream = Upstream(settings.upstream)
         stack.push_async_callback(upstream.close)
@@ -136,12 +138,10 @@ async def running(
         sends = Sends(engine, upstream, settings, metrics, log, now)
         listener = Listener(sends, webhooks, upstream, settings.webhook.path, log)
         admin = Admin(engine, upstream, settings, metrics, now).application(*customer_routes)
+        await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
         grace = settings.server.grace / 1000
-        admin_runner = web.AppRunner(admin, access_log=None, shutdown_timeout=1)
-        admin_url = await _listen(admin_runner, settings.server.admin_listen, "admin_listen", stack)
-        runner = web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace)
-        url = await _listen(runner, settings.server.listen, "listen", stack)
-        yield Gate(url, admin_url, engine, settings)
+        await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
+        yield Gate(_url(bound), _url(admin_bound), engine, settings)
 
 
 async def serve(settings: Settings, log: Any, *, sandbox: bool = False) -> None:
@@ -182,17 +182,29 @@ async def _ledger(settings: Settings, metrics: Metrics, log: Any, stack: context
     return ledger
 
 
-async def _listen(runner: web.BaseRunner, listen: str, key: str, stack: contextlib.AsyncExitStack) -> str:
-    """Listen on an address; its URL comes back, with the port that was found for port 0."""
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
+def _bound(listen: str, key: str, stack: contextlib.AsyncExitStack) -> socket.socket:
+    """Take an address, before anything is started for it; ConfigError when it cannot be had."""
     host, port = address(listen)
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
     except OSError as error:
         raise ConfigError(f"$.server.{key}: cannot listen on {listen}: {error.strerror or error}") from None
-    bound = runner.addresses[0]
-    return f"http://{_reachable(bound[0])}:{bound[1]}"
+    return bound
+
+
+async def _listen(runner: web.BaseRunner, bound: socket.socket, stack: contextlib.AsyncExitStack) -> None:
+    """Accept connections until the gate stops."""
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, bound, backlog=_BACKLOG).start()
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://{_reachable(host)}:{port}"
 
 
 def _reachable(host: str) -> str:

@@ -5,7 +5,7 @@ Own HTTP as both directions need it: which headers travel, bodies read within a 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -143,8 +143,11 @@ class _GraphHandler(RequestHandler):
 
 
 class GraphServer(web.Server):
-    """aiohttp's server, on connections whose errors have Graph's shape."""
+    """aiohttp's server, on connections whose errors have Graph's shape; bodies stay as they came, compressed ones too."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(handler, access_log=None, auto_decompress=False)
 
     def __call__(self) -> RequestHandler:
         """Make a connection's handler."""
-        return _GraphHandler(self, loop=self._loop, access_log=None)  # type: ignore[arg-type]  # it takes None for no log
+        return _GraphHandler(self, loop=self._loop, **self._kwargs)

@@ -199,24 +199,31 @@ DENIALS = [
 
 
 @pytest.mark.parametrize(("day", "word", "expected"), DENIALS)
-@pytest.mark.parametrize("status", ["sent", "delivered"])
-async def test_meta_denies_it(ledger, day, word, expected, status):
+async def test_meta_denies_it(ledger, day, word, expected):
     """A message from WhatsApp Web or Desktop never opens one: the first status of the answer says what it is counted as."""
     story = Story(ledger, day)
     await story.clicked(h(0))
     sent = await story.template(h(1), "marketing")
-    if status == "sent":
-        await sent.sent(h(1), **word)
-        behind = await story.template(h(1), "utility")
-    settled = await sent.delivered(h(2), **(word if status == "delivered" else {}))
-    following = await story.template(h(3), "utility")
+    settled = await sent.delivered(h(2), **word)
+    following = await story.template(h(3), "authentication")
 
     assert OPENS == sent.of(*SAYS)
     assert expected == settled.of("category", "charged", "price")
-    assert settled.drift
-    assert (True, "exact") == following.of("charged", "price_bound") or day == PMP
-    assert FEP != following.category
-    assert status == "delivered" or FEP != behind.category
+    assert ("authentication", True, "exact") == following.of("category", "charged", "price_bound")
+
+
+@pytest.mark.parametrize(("day", "word", "expected"), DENIALS)
+async def test_meta_denies_it_before_the_delivery(ledger, day, word, expected):
+    """What a `sent` status says holds for whoever comes next, and for the delivery that carries no word itself."""
+    story = Story(ledger, day)
+    await story.clicked(h(0))
+    sent = await story.template(h(1), "marketing")
+    await sent.sent(h(1), **word)
+    behind = await story.template(h(1.5), "authentication")
+    settled = await sent.delivered(h(2))
+
+    assert ("authentication", True, "exact") == behind.of("category", "charged", "price_bound")
+    assert expected == settled.of("category", "charged", "price")
 
 
 @pytest.mark.parametrize(("day", "word", "expected"), DENIALS)

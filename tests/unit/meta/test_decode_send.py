@@ -1,6 +1,7 @@
 """What a send's body says, and how Meta would refuse it."""
 
 import json
+import re
 
 import pytest
 
@@ -22,6 +23,14 @@ CONTENT = {
     "interactive": {"type": "button", "body": {"text": "?"}, "action": {"buttons": []}},
     "reaction": {"message_id": "wamid.A", "emoji": ""},
     "template": {"name": "order_update", "language": {"code": "en_US"}, "components": [{"type": "body"}]},
+}
+INBOUND_ONLY = ["button", "edit", "ephemeral", "order", "request_welcome", "revoke", "system", "unknown", "unsupported"]
+TITLES = {
+    100: "Invalid parameter",
+    131008: "Required parameter is missing",
+    131009: "Parameter value is not valid",
+    131051: "Unsupported message type",
+    131062: "Business-scoped User ID (BSUID) recipients are not supported for this message.",
 }
 KINDS = {"template": Kind.TEMPLATE, "reaction": Kind.REACTION}
 
@@ -107,7 +116,7 @@ def test_read_receipts_and_typing_indicators_are_no_messages(more):
     """They go to the same endpoint, send nothing and cost nothing."""
     send = decode({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A", **more})
 
-    assert Kind.NOT_A_MESSAGE == send.kind
+    assert (Kind.NOT_A_MESSAGE, "read", None) == (send.kind, send.type, send.to)
 
 
 def test_a_message_does_not_pass_as_a_read_receipt():
@@ -133,6 +142,21 @@ def test_a_category_on_free_form_is_direct_send(category):
     assert (Kind.FREE_FORM, category.lower()) == (send.kind, send.direct_send)
 
 
+@pytest.mark.parametrize("type_", ["text", "interactive", "image", "video", "document"])
+def test_direct_send_of_a_utility_takes_more_than_text(type_):
+    """Buttons and headers are offered, and a BSUID will do."""
+    send = decode(message(type_, category="utility", to=None, recipient=BSUID))
+
+    assert (type_, "utility") == (send.type, send.direct_send)
+
+
+def test_only_a_template_has_a_template_name():
+    """A location has a name too."""
+    send = decode(message("location", location={"latitude": 1, "longitude": 1, "name": "Home", "language": 5}))
+
+    assert (None, None) == (send.template, send.language)
+
+
 def test_a_category_on_a_template_says_nothing():
     """A template's category is Meta's, not the caller's."""
     send = decode(message("template", category="marketing"))
@@ -149,7 +173,13 @@ def test_an_unknown_type_is_taken_as_free_form():
 
 def test_the_marketing_api_is_remembered():
     """Whether a template may go there is the rules' to say."""
-    assert decode(message("text"), marketing_api=True).marketing_api
+    receipt = {"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A"}
+
+    assert [True, True, False] == [
+        decode(message("text"), marketing_api=True).marketing_api,
+        decode(receipt, marketing_api=True).marketing_api,
+        decode(message("text")).marketing_api,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +195,7 @@ def test_the_marketing_api_is_remembered():
         (message("text", to="  "), 100, "to"),
         (message("text", to=True), 131009, "to"),
         (message("text", to=-5), 131009, "to"),
+        (message("text", to=0), 131009, "to"),
         (message("text", to=1.5), 131009, "to"),
         (message("text", to=[TO]), 131009, "to"),
         (message("text", recipient=5), 131009, "recipient"),
@@ -184,6 +215,7 @@ def test_the_marketing_api_is_remembered():
         (message("image", image={"caption": "x"}), 131008, "image.id or link"),
         (message("location", location={"latitude": 1}), 131008, "location.longitude"),
         (message("reaction", reaction={"emoji": "x"}), 131008, "reaction.message_id"),
+        (message("reaction", reaction={"message_id": 5}), 131009, "reaction.message_id"),
         (message("template", template={"language": {"code": "en"}}), 131008, "template.name"),
         (message("template", template={"name": 5, "language": {"code": "en"}}), 131009, "template.name"),
         (message("template", template={"name": "a"}), 131008, "template.language"),
@@ -195,20 +227,22 @@ def test_the_marketing_api_is_remembered():
         (message("text", category="marketing"), 100, "category"),
         (message("text", category=5), 100, "category"),
         (message("text", category=["utility"]), 100, "category"),
-        (message("reaction", category="utility"), 100, "category"),
+        *[
+            (message(type_, category="utility"), 100, "category")
+            for type_ in ("audio", "contacts", "location", "reaction", "sticker")
+        ],
         (message("interactive", category="authentication"), 100, "category"),
         (message("text", category="authentication", to=None, recipient=BSUID), 131062, "to"),
-        *[
-            ({**ENVELOPE, "type": type_, type_: {"payload": "x"}}, 131051, "type")
-            for type_ in ("unsupported", "system", "button", "order", "request_welcome")
-        ],
+        *[({**ENVELOPE, "type": type_, type_: {"payload": "x"}}, 131051, "type") for type_ in INBOUND_ONLY],
     ],
 )
 def test_a_malformed_body_is_refused_as_meta_would(body, code, names):
-    """The code is Meta's and the details name the parameter."""
+    """The code and its title are Meta's and the details name the parameter."""
     error = refusal(body)
 
-    assert (code, True) == (error.code, names in error.details)
+    assert code == error.code
+    assert error.title in {TITLES[code], f"The parameter {names} is required."}
+    assert re.search(rf"\b{re.escape(names)}\b", error.details)
 
 
 @pytest.mark.parametrize("name", ["messaging_product", "to"])

@@ -16,6 +16,13 @@ def test_an_error_is_written_as_graph_writes_it():
     ) == body
 
 
+def test_an_error_of_ours_has_a_type_of_ours():
+    """So that a client can tell them apart."""
+    error = json.loads(graph_error(code=900002, title="Budget", details="…", type="GatekeeperException", trace="A1"))["error"]
+
+    assert error["type"] == "GatekeeperException"
+
+
 def test_a_refusal_brings_its_own_advice():
     """Every refusal has prose of its own, and its type."""
     refusal = REFUSALS[Reason.LEDGER_UNAVAILABLE]

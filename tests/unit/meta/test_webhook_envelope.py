@@ -130,7 +130,10 @@ def test_errors_of_the_account_alone_are_ignored():
 
 def test_a_page_is_not_a_whatsapp_account():
     """An app may be subscribed to other products, whose fields have the same names."""
-    assert [Ignored(field="page")] == events_of({**payload(change(messages=[TEXT])), "object": "page"})
+    body = payload(change(messages=[TEXT]))
+
+    assert [Ignored(field="page")] == events_of({**body, "object": "page"})
+    assert [Ignored(field="")] == events_of({**body, "object": 1.5})
 
 
 def test_unknown_members_change_nothing():

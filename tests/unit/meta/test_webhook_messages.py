@@ -90,6 +90,7 @@ def test_a_message_without_a_readable_time_is_broken(timestamp):
         ({**HIDDEN, "from_user_id": None}, [{"user_id": BSUID}], (None, BSUID)),
         ({**TEXT, "from_user_id": BSUID}, [{"wa_id": "16509999999", "user_id": "US.9"}], (PHONE, BSUID)),
         (HIDDEN, [{"wa_id": PHONE, "user_id": "US.9"}], (None, BSUID)),
+        (HIDDEN, [{"wa_id": PHONE}], (PHONE, BSUID)),
         (TEXT, [None, 5], (PHONE, None)),
     ],
 )
@@ -107,6 +108,14 @@ def test_contacts_in_their_places_belong_to_the_messages():
     )
 
     assert [(None, "US.1"), ("16500000002", "US.2")] == names(events)
+
+
+def test_contacts_in_their_places_name_the_nameless():
+    """Even by number alone; and a lone contact names them all."""
+    nameless = {"id": "wamid.I", "timestamp": "1750030000", "type": "text"}
+
+    assert [("1", None), ("2", None)] == names(read(nameless, nameless, contacts=[{"wa_id": "1"}, {"wa_id": "2"}]))
+    assert [("1", None), ("1", None)] == names(read(nameless, nameless, contacts=[{"wa_id": "1"}]))
 
 
 def test_one_contact_does_not_lend_its_names_to_strangers():
@@ -175,6 +184,20 @@ def test_a_message_on_standby_is_inbound_seen_from_aside(nested):
     assert (True, True, PHONE, BSUID, "1") == (event.standby, event.from_ad, event.wa_id, event.user_id, event.phone_number_id)
 
 
+def test_a_broken_message_on_standby_is_found_where_it_is():
+    """The place names the wrapping too."""
+    value = {"metadata": {"phone_number_id": "1"}, "standby": {"messages": [5]}}
+
+    assert [
+        Broken(waba_id="2", phone_number_id="1", where="entry[0].changes[0].value.standby.messages[0]", why="not an object")
+    ] == events_of({"entry": [{"id": "2", "changes": [{"field": "standby", "value": value}]}]})
+
+
+def test_only_standby_is_wrapped_once_more():
+    """A member of that name elsewhere is unknown."""
+    assert [(PHONE, None)] == names(read(TEXT, standby={"messages": []}))
+
+
 @pytest.mark.parametrize("standby", [{}, {"message_echoes": [{"id": "wamid.E", "message": {"to": PHONE}}]}])
 def test_echoes_on_standby_are_ignored(standby):
     """What another partner sends is no message of the user."""
@@ -230,10 +253,24 @@ def test_a_system_message_is_a_change_of_names_and_no_message(message, expected)
 
 def test_a_new_bsuid_is_a_change_of_names():
     """Meta tells of it in a field of its own, with the old id and the new one."""
-    update = {"wa_id": PHONE, "user_id": {"previous": "US.1", "current": "US.2"}, "timestamp": "1750030000"}
+    update = {
+        "wa_id": PHONE,
+        "user_id": {"previous": "US.1", "current": "US.2"},
+        "parent_user_id": {"previous": "US.3", "current": PARENT},
+        "timestamp": "1750030000",
+    }
     value = {"metadata": {"phone_number_id": "1"}, "user_id_update": [update, {}]}
 
     event, broken = events_of({"entry": [{"id": "2", "changes": [{"field": "user_id_update", "value": value}]}]})
 
-    assert (PHONE, "US.1", "US.2", 1750030000000) == (event.wa_id, event.user_id, event.new_user_id, event.at)
+    assert event == SystemChange(
+        waba_id="2",
+        phone_number_id="1",
+        kind="user_changed_user_id",
+        at=1750030000000,
+        wa_id=PHONE,
+        user_id="US.1",
+        new_user_id="US.2",
+        new_parent_user_id=PARENT,
+    )
     assert broken.why == "no new id"

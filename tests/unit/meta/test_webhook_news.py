@@ -48,7 +48,7 @@ def read(field: str, value: object):
 
 
 def calls(**value):
-    return read("calls", {"metadata": METADATA, **value})
+    return read("calls", {"metadata": METADATA} | value)
 
 
 def without(item: dict, *names: str) -> dict:
@@ -64,6 +64,7 @@ def without(item: dict, *names: str) -> dict:
         ({**CONNECT, "from": None, "from_user_id": BSUID}, {"user_id": BSUID, "by_user": True}),
         ({**CONNECT, "event": "terminate", "start_time": "1750029000"}, {"wa_id": PHONE, "by_user": True, "at": 1750029000000}),
         ({**CONNECT, "event": "terminate"}, {"wa_id": PHONE, "by_user": True}),
+        ({**CONNECT, "event": "call_created"}, {"wa_id": PHONE, "by_user": True}),
         ({**CONNECT, "from": OURS, "to": PHONE, "direction": "BUSINESS_INITIATED"}, {"wa_id": PHONE, "by_user": False}),
         (
             {**CONNECT, "from": OURS, "to": None, "to_user_id": BSUID, "direction": "BUSINESS_INITIATED"},
@@ -76,6 +77,21 @@ def without(item: dict, *names: str) -> dict:
 def test_a_call_is_by_whom_it_was_placed(item, expected):
     """A user's call opens the window, answered or not, from its beginning; a call of ours opens nothing."""
     assert [Call(**{**IDS, "at": 1750030000000, "accepted": False, **expected})] == calls(calls=[item])
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (without(CONNECT, "direction"), (PHONE, None, True)),
+        ({**without(CONNECT, "direction", "from"), "from_user_id": BSUID}, (None, BSUID, True)),
+        ({**CONNECT, "from": OURS, "to": PHONE, "direction": "BUSINESS_INITIATED"}, (PHONE, None, False)),
+    ],
+)
+def test_a_call_is_read_without_knowing_our_number(item, expected):
+    """The metadata may lack it; then the direction alone tells, and its absence means a user."""
+    (event,) = calls(metadata={"phone_number_id": "1"}, calls=[item])
+
+    assert expected == (event.wa_id, event.user_id, event.by_user)
 
 
 def test_the_contact_beside_a_call_completes_its_names():
@@ -128,6 +144,7 @@ def test_a_call_without_user_or_time_is_broken_and_its_neighbours_are_kept(value
         ({"wa_id": None, "user_id": BSUID}, {"user_id": BSUID, "stop": True}),
         ({"timestamp": None}, {"wa_id": PHONE, "at": None, "stop": True}),
         ({"category": None}, {"wa_id": PHONE, "stop": True}),
+        ({"category": "Other-Messages"}, {"wa_id": PHONE, "stop": True, "category": "other_messages"}),
     ],
 )
 def test_a_preference_stops_or_resumes(more, expected):
@@ -164,6 +181,10 @@ def test_a_preference_that_says_nothing_is_broken_and_its_neighbours_are_kept(ba
         ({"sender": {"wa_id": PHONE, "user_id": BSUID}}, {"wa_id": PHONE, "user_id": BSUID}),
         ({"sender": {"id": PHONE}}, {"wa_id": PHONE}),
         ({"sender": {"id": BSUID}}, {"user_id": BSUID}),
+        ({"sender": {"id": "US.9", "user_id": BSUID}}, {"user_id": BSUID}),
+        ({"sender": {"from_user_id": BSUID}}, {"user_id": BSUID}),
+        ({"sender": {"recipient_id": PHONE, "recipient_user_id": BSUID}}, {"wa_id": PHONE, "user_id": BSUID}),
+        ({"recipient": None}, {"phone_number_id": "", "wa_id": PHONE}),
         ({"sender": PHONE}, {"wa_id": PHONE}),
         ({"sender": None, "metadata": METADATA, "recipient": {"wa_id": PHONE}}, {"wa_id": PHONE}),
         ({"sender": None, "metadata": METADATA, "recipient": PHONE}, {"wa_id": PHONE}),
@@ -187,11 +208,12 @@ def test_a_handover_may_be_known_by_its_member_alone():
     assert event.taken
 
 
-def test_a_handover_without_a_user_is_broken():
-    """There is no thread to move."""
-    assert [Broken(**{**IDS, "phone_number_id": ""}, where="entry[0].changes[0].value", why="no user")] == read(
-        "messaging_handovers", without(HANDOVER, "sender")
-    )
+@pytest.mark.parametrize("recipient", [HANDOVER["recipient"], {"phone_number_id": "1", "phone_number": OURS}])
+def test_a_handover_without_a_user_is_broken(recipient):
+    """There is no thread to move, and our own number is no user's."""
+    (event,) = read("messaging_handovers", {**without(HANDOVER, "sender"), "recipient": recipient})
+
+    assert ("entry[0].changes[0].value", "no user") == (event.where, event.why)
 
 
 @pytest.mark.parametrize("type_", ["control_shared", None])

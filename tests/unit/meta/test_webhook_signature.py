@@ -44,6 +44,11 @@ def test_any_other_header_is_refused(header):
     assert not verify(SECRET, BODY, header)
 
 
+def test_a_secret_may_hold_any_byte():
+    """The environment hands over what is no UTF-8 as it is."""
+    assert verify("key\udcff", BODY, sign("key\udcff", BODY))
+
+
 def test_an_empty_secret_verifies_nothing():
     """Anyone can sign with it."""
     assert not verify("", BODY, sign("", BODY))

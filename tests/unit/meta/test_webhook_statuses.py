@@ -174,6 +174,11 @@ def test_a_status_without_a_time_still_settles(timestamp):
         ({}, [{"profile": {"username": "ann"}, "wa_id": PHONE, "user_id": BSUID}], (PHONE, BSUID, None)),
         ({"recipient_id": None, "recipient_user_id": BSUID}, [{"wa_id": PHONE, "user_id": BSUID}], (PHONE, BSUID, None)),
         ({"recipient_id": None}, [{"user_id": BSUID, "parent_user_id": PARENT}], (None, BSUID, PARENT)),
+        (
+            {"recipient_id": None, "recipient_user_id": PARENT},
+            [{"wa_id": PHONE, "parent_user_id": PARENT}, {}],
+            (PHONE, PARENT, PARENT),
+        ),
         ({"recipient_id": None}, None, (None, None, None)),
     ],
 )
@@ -192,7 +197,8 @@ def test_the_recipient_is_named_as_far_as_meta_does(members, contacts, expected)
         ({"participant_recipient_id": PHONE}, None, PHONE),
         ({"recipient_type": "group", "recipient_participant_user_id": BSUID}, None, BSUID),
         ({"recipient_participant_user_id": BSUID}, [{"wa_id": PHONE, "user_id": BSUID}, {}], PHONE),
-        ({"recipient_type": "group"}, None, None),
+        ({"recipient_type": "group", "parent_user_id": PARENT}, None, None),
+        ({"recipient_id": None, "group_id": "group"}, None, None),
         ({"recipient_id": None, "group_id": "group", "recipient_participant_id": PHONE}, None, PHONE),
     ],
 )
@@ -202,7 +208,8 @@ def test_a_group_status_names_group_and_member(members, contacts, member):
 
     (event,) = read({**DELIVERED, "recipient_id": "group", "pricing": pricing, **members}, contacts=contacts)
 
-    assert (True, "group", member, None) == (event.group, event.recipient_id, event.participant_id, event.user_id)
+    assert (True, "group", member) == (event.group, event.recipient_id, event.participant_id)
+    assert (None, None) == (event.user_id, event.parent_user_id)
     assert Pricing(type="free_group_customer_service", category="group_utility", model="PMP") == event.pricing
 
 
