@@ -9,7 +9,7 @@ KEYS[2]  thread       HASH    gk:{P}:thread:<phone_number_id>:<recipient>
 KEYS[3…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
 ARGV[1]  at           int     Unix milliseconds of the delivery or failure
 ARGV[2]  move         msgpack gatekeeper.ledger.wire:_Move
-Returns  msgpack gatekeeper.core.decision:Settled
+Returns  msgpack gatekeeper.core.settlement:Settled
 Writes   only when the current state is one of move.leaving
 Expires  every key that it writes
 ]]

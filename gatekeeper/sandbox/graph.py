@@ -29,7 +29,7 @@ from gatekeeper.sandbox.customers import Customers
 from gatekeeper.sandbox.listing import BadPage, listed
 from gatekeeper.sandbox.media import Media, NotAnUpload, blank
 from gatekeeper.sandbox.messages import Messages, Refused
-from gatekeeper.server.http import TooLarge, UnknownEncoding, read_body, refusal_response, unpacked
+from gatekeeper.server.http import GraphServer, TooLarge, UnknownEncoding, read_body, refusal_response, unpacked
 from gatekeeper.settings import Settings
 
 PACE_S = 0.05
@@ -79,10 +79,7 @@ class Sandbox:
         self._customers = Customers(self._messages)
         self._media = Media()
         self._most_body = max(_MOST_BODY, settings.server.max_body)
-        self._runner = web.ServerRunner(
-            web.Server(self._answer, access_log=None, auto_decompress=False),
-            shutdown_timeout=_CLOSING_S,
-        )
+        self._runner = web.ServerRunner(GraphServer(self._answer), shutdown_timeout=_CLOSING_S)
         self.base_url = ""
         self._routes: list[tuple[str, re.Pattern[str], _Handler]] = [
             ("POST", _path(r"/(?P<id>\d+)/(?P<api>messages|marketing_messages)"), self._send),

@@ -114,7 +114,7 @@ class Messages:
             return
         charge = await self._charge(message, decided) if decided is not None else None
         reaction = decided is not None and decided.facts.product is Product.REACTION
-        for state in _STATES:
+        for state in _REACTION_STATES if reaction else _STATES:
             if state == "sent":
                 value = payloads.status(message, state, self._now(), charge)
                 await self._believed(phone_number_id, value)

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from gatekeeper.core.accounts import Account, Template, TemplateStatus
+from gatekeeper.core.accounts import Account, Template, TemplateCategory, TemplateStatus
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import Settlement
@@ -191,6 +191,20 @@ REGIMES = {
     "2023 reply": ("2023-07-01", [WROTE], TEXT, "service", {"pricing_model": "CBP", "billable": False}),
     "2024 reply": ("2024-12-01", [WROTE], TEXT, "service", {"pricing_model": "CBP", "billable": False}),
     "2024 reply inside another": ("2024-12-01", [WROTE, SALE], TEXT, "marketing", {"pricing_model": "CBP", "billable": False}),
+    "2024 reply inside two": (
+        "2024-12-01",
+        [WROTE, SALE, CODE],
+        TEXT,
+        "authentication",
+        {"pricing_model": "CBP", "billable": False},
+    ),
+    "2024 reply inside two others": (
+        "2024-12-01",
+        [WROTE, CODE, SALE],
+        TEXT,
+        "marketing",
+        {"pricing_model": "CBP", "billable": False},
+    ),
     "2024 reply to an ad": ("2024-12-01", [AD], TEXT, "referral_conversion", {"pricing_model": "CBP", "billable": False}),
     "over the switch": ("2025-06-30", [HELLO, 12], HELLO, "utility", {"pricing_model": "CBP", "billable": False}),
     "2025 marketing": ("2025-08-01", [], SALE, None, {"pricing_model": "PMP", "type": "regular", "category": "marketing"}),
@@ -314,6 +328,17 @@ async def test_messages_of_one_conversation_share_its_id_and_its_expiry_falls_on
     assert str(int(datetime.fromisoformat("2024-12-02T12:01:00Z").timestamp())) == first["conversation"]["expiration_timestamp"]
     assert first["conversation"] == second["conversation"]
     assert first["conversation"]["id"] != other["conversation"]["id"]
+
+
+@pytest.mark.parametrize(("later_s", "charged"), [(29, False), (30, True)])
+async def test_a_conversation_lasts_until_the_expiry_that_was_told(ledger, later_s, charged):
+    """What the sandbox tells, it keeps to: the seconds up to the full minute too."""
+    async with running(ledger, "2024-12-01T12:00:30Z") as world:
+        await world.until("read", await world.send(HELLO))
+        world.now += 24 * HOUR_MS + later_s * 1000
+        sent, *_ = await world.until("read", await world.send(HELLO))
+
+    assert charged == sent["pricing"]["billable"]
 
 
 async def test_a_free_form_message_outside_the_window_is_taken_and_fails_later(world):
@@ -468,16 +493,15 @@ async def test_a_number_without_an_account_is_served_too(world):
 
 
 async def test_changed_settings_are_adopted(world):
-    """A template that is added to the configuration can be sent from then on."""
+    """A template that is added to the configuration can be sent from then on, as what it is."""
     before, _ = await world.call("POST", f"/{NUMBER}/messages", json=template("new"))
-    world.sandbox.follow(Settings(account=(Account(waba_id=WABA, template=(Template(name="new", language="en_US"),)),)))
-    after, _ = await world.call("POST", f"/{NUMBER}/messages", json=template("new"))
-    world.sandbox.follow(
-        Settings(account=(Account(waba_id=WABA, phone_number_ids=(NUMBER,), template=(Template(name="new", language="en_US"),)),))
-    )
-    at_last, _ = await world.call("POST", f"/{NUMBER}/messages", json=template("new"))
+    await world.until("read", await world.send(HELLO))
+    new = Template(name="new", language="en_US", category=TemplateCategory.AUTHENTICATION)
+    world.sandbox.follow(Settings(account=(msgspec.structs.replace(ACCOUNT, template=(new,)),)))
+    sent, *_ = await world.until("read", await world.send(template("new")))
 
-    assert [404, 404, 200] == [before, after, at_last]
+    assert 404 == before
+    assert "authentication" == sent["pricing"]["category"]
 
 
 @pytest.mark.parametrize(
@@ -691,6 +715,7 @@ BROKEN_OFF = {
         f"POST /{NUMBER}/media HTTP/1.1\r\n{HEAD}Content-Length: 1000\r\n\r\n--x\r\nContent-Disposition: form-data\r\n\r\nhalf",
         0,
     ),
+    "chunk": (f"POST /{NUMBER}/messages HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\nZZ\r\n", 0),
     "download": (f"GET /MEDIA/download?size={1 << 40} HTTP/1.1\r\n{HEAD}\r\n", 1 << 20),
 }
 
