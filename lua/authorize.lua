@@ -70,8 +70,10 @@ if status ~= 'reserved' then return answer end
 
 -- Take it all.
 local case = plan.cases[chosen]
-redis.call('HSET', reservation_key, 'state', plan.state, 'facts', facts, 'thread', thread_key,
-  'latch', certain(plan.latch) and confirmed(clocks, plan.latch) or 0, 'quote', cost)
+redis.call('HSET', reservation_key, 'state', plan.state, 'facts', facts, 'thread', thread_key, 'quote', cost)
+for _, x in ipairs(plan.latches) do
+  if certain(x) then redis.call('HSET', reservation_key, 'latch:' .. x, confirmed(clocks, x)) end
+end
 redis.call('PEXPIRE', reservation_key, plan.lifetime)
 if case and case.opens ~= '' then
   redis.call('HSET', thread_key, case.opens .. '?', now + case.length, case.opens .. '&', plan.id)

@@ -37,9 +37,9 @@ end
 
 -- Whatever opened *x* up to change.at does not count, nor what this very reservation assumed.
 function kinds.shut(x, change)
+  if clocks[x .. '&'] == change.by then redis.call('HDEL', thread_key, x .. '?', x .. '&', x .. '=', x .. '@') end
   if change.ends <= now or change.at <= number(clocks, x .. '!') then return end
   set(x .. '!', change.at, change.ends)
-  if clocks[x .. '&'] == change.by then redis.call('HDEL', thread_key, x .. '?', x .. '&', x .. '=', x .. '@') end
   moved = moved + 1
 end
 
@@ -49,6 +49,7 @@ function kinds.tell(x, change)
   if ends > change.at and change.ends > since then
     if ends ~= change.ends and change.at >= number(clocks, x .. '@') then
       set(x, change.ends, change.ends)
+      set(x .. '=', change.ends, change.ends)
       moved = moved + 1
     end
   elseif change.ends > now and change.at >= number(clocks, x .. '@') then

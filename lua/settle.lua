@@ -22,40 +22,51 @@ local legal = false
 for _, state in ipairs(move.leaving) do legal = legal or record.state == state end
 local member = 'member:' .. move.member
 if not legal or (move.member ~= '' and record[member]) then
-  return pack({'ignored', 0, 0, UNKNOWN, 0, UNKNOWN})
+  return pack({'ignored', 0, 0, UNKNOWN, 0, UNKNOWN, {}})
 end
 
 local clocks
 thread_key, clocks = thread(thread_key)
 
--- Open at the time of this delivery. A delivery that we hear of after a later one that opened the clock comes first in life:
--- the clock then began with it, and the later one was inside.
-local function early(x)
-  local since, length = number(clocks, x .. '<'), move.lengths[x]
+-- Heard of after a later delivery that opened the clock, this one comes first in life: the clock then began with it.
+local function early(x, length)
+  local since = number(clocks, x .. '<')
   return length and confirmed(clocks, x) > 0 and at < since and since < at + length
 end
+
+-- Open at the time of this delivery. What was shut later was open before; of what was opened anew later, the latch of the send knows.
 local function open(x)
-  return (confirmed(clocks, x) > at and number(clocks, x .. '<') <= at) or early(x)
+  local since, shut = number(clocks, x .. '<'), number(clocks, x .. '!')
+  if since <= at then
+    if number(clocks, x) > at and (since > shut or at < shut) then return true end
+  else
+    local latch = move.latches[x]
+    if latch and latch > at and (shut == 0 or at < shut) then return true end
+  end
+  return early(x, move.lengths[x])
 end
 
 local chosen, own, by, reading, cost, own_cost = 0, 0, nil, 0, UNKNOWN, UNKNOWN
+local joined = {}
 if #move.cases > 0 then
   chosen, by = pick(move.cases, open)
   reading = read(move.cases[chosen], true)
   cost = price(move.cases[chosen], reading)
+  for _, x in ipairs(move.cases[chosen].needs) do
+    if open(x) then joined[#joined + 1] = x end
+  end
   own = pick(move.own, open)
   own_cost = own > 0 and price(move.own[own], read(move.own[own], true)) or cost
 end
 
 -- Take it all.
 local function confirm(x, length)
-  local told = number(clocks, x .. '=')
-  local ends = told > at and told or at + length
-  if early(x) or ends > confirmed(clocks, x) then
+  local told, ends = number(clocks, x .. '='), at + length
+  if told > at or (told > 0 and clocks[x .. '&'] == move.id) then ends = told end
+  if early(x, length) or ends > confirmed(clocks, x) then
     redis.call('HSET', thread_key, x, ends, x .. '<', at)
-    keep(thread_key, ends - at)
+    keep(thread_key, math.max(ends - at, 1))
   end
-  redis.call('HDEL', thread_key, x .. '=')
 end
 
 if move.member ~= '' then
@@ -79,7 +90,7 @@ if case then
     confirm(case.opens, case.length)
     -- What made it open is used up by it: an ad is answered once.
     if by and at > number(clocks, by .. '!') then redis.call('HSET', thread_key, by .. '!', at) end
-  elseif by and early(by) then
+  elseif by and early(by, move.lengths[by]) then
     confirm(by, move.lengths[by])
   end
   if case.meter > 0 then
@@ -89,7 +100,7 @@ if case then
 end
 for field, id in pairs(clocks) do
   if id == move.id and field:sub(-1) == '&' then
-    redis.call('HDEL', thread_key, field, field:sub(1, -2) .. '?', field:sub(1, -2) .. '@')
+    redis.call('HDEL', thread_key, field, field:sub(1, -2) .. '?', field:sub(1, -2) .. '@', field:sub(1, -2) .. '=')
   end
 end
-return pack({'moved', chosen, reading, cost, own, own_cost})
+return pack({'moved', chosen, reading, cost, own, own_cost, joined})

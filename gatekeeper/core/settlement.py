@@ -24,7 +24,10 @@ REFERRAL = "referral_conversion"
 _FREE_ENTRY = "free_entry_point"
 _REGULAR = "regular"
 _CONVERSATION_MODEL = "CBP"
-_PRODUCTS = frozenset(product.value for product in Product)
+# Meta may count a message as another product of the same set.
+_SIBLINGS = ("template", "group_template", "text")
+# The clocks whose ends a reservation remembers: a later message may move them before its delivery is heard of.
+LATCHED = (Clock.CUSTOMER_SERVICE_WINDOW.value, Clock.FREE_ENTRY_OFFER.value)
 _FREE_ENTRY_REASONS = (Reason.FREE_ENTRY_POINT, Reason.OPENS_FREE_ENTRY_POINT)
 # What an asynchronous failure says of the thread. Source: Meta's error codes, copy of 2025-12-12.
 WINDOW_CLOSED, OPTED_OUT = 131047, 131050
@@ -67,11 +70,12 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     own: tuple[Row, ...] = ()
     lengths: dict[str, int] = {}
+    latches: dict[str, int] = {}
     word: Word | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
-    """What `settle.lua` did. *status*: moved, or ignored (settled before). Indexes count from 1; 0 is none."""
+    """What `settle.lua` did. *status*: moved, or ignored (settled before). Indexes count from 1; 0 is none. *joined*: open clocks."""
 
     status: str
     case: int
@@ -79,6 +83,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
     cost: int
     own: int
     own_cost: int
+    joined: tuple[str, ...]
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,32 +118,29 @@ def plan_delivery(
     *,
     at: int,
     billed: str,
-    window_until: int,
+    latches: dict[str, int],
     word: Word | None,
     member: str = "",
 ) -> Settling:
     """
     Lay out what a delivered message may have been.
 
-    *window_until* is the end of the customer service window as it was known at send, 0 when it was closed; *billed* the name of the
-    recipient that Meta bills. Raises LookupError when no regime was in force.
+    *latches* are the ends of clocks as they were known at send; *billed* is the name of the recipient that Meta bills. Raises LookupError when no regime was in force.
     """
     day = local_day(at, account.zone)
     market = book.markets.market(billed or facts.recipient, day)
     word = word if word is not None and word.category is not None else None
     product = facts.product
-    if word is not None and word.category in _PRODUCTS and product is not Product.REACTION:
+    if word is not None and _became(product, word, book):
         product = Product(str(word.category))
     sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
 
-    def asked(product: Product) -> tuple[Row, ...]:
-        found = rows(product, account, sent, book, at=at, market=market, window_at_send=window_until > 0)
-        return tuple(_latched(row, window_until, at) for row in found)
+    def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
+        return rows(product, account, sent, book, at=at, market=market, window_at_send=window)
 
-    own = asked(facts.product)
-    believed = asked(product)
-    if word is not None:
-        believed = _believed(word, believed, book, day, account, market)
+    believed = own = asked(facts.product, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
+    if word is not None:  # what Meta says of the window is in its category
+        believed = _believed(word, asked(product, window=True), book, day, account, market)
     return Settling(
         at=at,
         event=Event.DELIVER,
@@ -148,12 +150,8 @@ def plan_delivery(
         market=market,
         rows=believed,
         own=own if word is not None else (),
-        lengths={
-            clock: book.platform.length_ms(clock, day)
-            for row in (*believed, *own)
-            for clock in row.needs
-            if clock == Clock.FREE_ENTRY_POINT or clock.startswith(CONVERSATION)
-        },
+        lengths={row.opens: row.length for row in (*believed, *own) if row.opens.startswith(CONVERSATION) and not row.meta},
+        latches=latches,
         word=word,
     )
 
@@ -167,7 +165,7 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
     free = row.meter is not None and settled.reading < row.free
     charged: bool | None = row.charged and not free
     price = None if settled.cost == UNKNOWN_PRICE else settled.cost
-    joined = [clock.removeprefix(CONVERSATION) for clock in row.needs if clock.startswith(CONVERSATION)]
+    joined = [clock.removeprefix(CONVERSATION) for clock in settled.joined if clock.startswith(CONVERSATION)]
     category = row.category or (joined[0] if len(joined) == 1 else None)
     opened = conversation_name(row.opens) if row.opens and not row.meta else None
     if settling.facts.product is Product.UNKNOWN and settling.word is None and row.category == Product.UNKNOWN:
@@ -189,9 +187,10 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
     )
 
 
-def _latched(row: Row, window_until: int, at: int) -> Row:
-    """A window that was known at send to last beyond the delivery needs no asking: a later message may have moved the clock since."""
-    return msgspec.structs.replace(row, needs=()) if Clock.CUSTOMER_SERVICE_WINDOW in row.needs and window_until > at else row
+def _became(product: Product, word: Word, book: Rulebook) -> bool:
+    """Whether Meta counts a message of *product* as another one: a template of another category, or an AI provider's text."""
+    sets = book.platform.products
+    return any(product in sets[name] and word.category in sets[name] for name in _SIBLINGS)
 
 
 def _believed(

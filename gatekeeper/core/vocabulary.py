@@ -221,6 +221,7 @@ class Product(StrEnum):
     MARKETING_LITE = "marketing_lite"
     UTILITY = "utility"
     AUTHENTICATION = "authentication"
+    AUTHENTICATION_INTERNATIONAL = "authentication_international"
     UNKNOWN = "unknown"
     SERVICE = "service"
     REACTION = "reaction"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.effects import Effects, names
-from gatekeeper.core.recipients import canonical, digits
+from gatekeeper.core.recipients import canonical, digits, is_bsuid
 from gatekeeper.core.reservation import Event
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
@@ -158,14 +158,14 @@ class Intake:
         if word is not None:
             word = words[key] = word.merged(earlier)
         if status.status in _DELIVERED:
-            billed = digits((status.participant_id if status.group else status.recipient_id) or "") or ""
+            billed = _billed(status)
             settling = plan_delivery(
                 record.facts,
                 number.account,
                 self._book,
                 at=at,
                 billed=billed,
-                window_until=record.window_until,
+                latches=record.latches,
                 word=word or earlier,
                 member=member,
             )
@@ -219,6 +219,12 @@ class Intake:
 
     def _effects(self, number: Number) -> Effects:
         return Effects(self._book, number.account, reaction_opens=self._reaction_opens, forever=keys.OPTED_OUT_MS)
+
+
+def _billed(status: meta.Status) -> str:
+    """The name whose market Meta bills: a member's own in a group; empty when the status names none."""
+    name = (status.participant_id if status.group else status.recipient_id) or ""
+    return canonical(name) if is_bsuid(name) else digits(name) or ""
 
 
 def _word(status: meta.Status) -> Word | None:

@@ -22,7 +22,7 @@ from gatekeeper.core.decision import Outcome
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.plan import Meter, Plan
 from gatekeeper.core.reservation import Facts, State
-from gatekeeper.core.settlement import Settled, Settling, Word
+from gatekeeper.core.settlement import LATCHED, Settled, Settling, Word
 from gatekeeper.ledger import calls, keys, scripts
 from gatekeeper.ledger.calls import Call
 
@@ -30,7 +30,7 @@ PROBE_S = 0.5
 _CONNECTIONS = 64
 _LINKS = 4
 _VERSION = b"version"  # no template fact is called that: each names a template after a space
-_RECORD = ("facts", "state", "thread", "latch", "quote", "note")
+_RECORD = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
 _T = TypeVar("_T")
 _outcome = msgspec.msgpack.Decoder(Outcome).decode
 _facts = msgspec.msgpack.Decoder(Facts).decode
@@ -39,12 +39,12 @@ settled = msgspec.msgpack.Decoder(Settled).decode
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A reservation as the ledger holds it. *window_until*: the window's end as known at send; *quote*: micro-units, -1 unknown."""
+    """A reservation as the ledger holds it. *latches*: the ends of clocks as known at send; *quote*: micro-units, -1 unknown."""
 
     facts: Facts
     state: State
     thread: str
-    window_until: int
+    latches: dict[str, int]
     quote: int
     word: Word | None
 
@@ -118,11 +118,11 @@ class Ledger:
                 facts=_facts(facts),
                 state=State(state.decode()),
                 thread=thread.decode(),
-                window_until=int(latch),
+                latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
                 quote=int(quote),
                 word=_word(note) if note else None,
             )
-            for key, (facts, state, thread, latch, quote, note) in zip(wanted, found, strict=True)
+            for key, (facts, state, thread, quote, note, *latches) in zip(wanted, found, strict=True)
             if facts is not None
         }
 

@@ -7,8 +7,7 @@ import msgspec
 from gatekeeper.core.effects import Change
 from gatekeeper.core.plan import Meter, Plan, Row
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
-from gatekeeper.core.settlement import Settling
-from gatekeeper.core.vocabulary import Clock
+from gatekeeper.core.settlement import LATCHED, Settling
 from gatekeeper.ledger import keys
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -36,7 +35,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     registry: str
     watched_since: int
     unseen_closed: bool
-    latch: str
+    latches: tuple[str, ...]
     bars: tuple[_Bar, ...]
     cases: tuple[_Case, ...]
     lifetime: int
@@ -51,6 +50,7 @@ class _Move(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[_Case, ...]
     own: tuple[_Case, ...]
     lengths: dict[str, int]
+    latches: dict[str, int]
     lifetime: int
     meter_lifetime: int
 
@@ -66,7 +66,7 @@ def plan(plan: Plan, facts: Facts, meters: dict[Meter, int], *, commit: bool, en
             registry=registry,
             watched_since=plan.watched_since or 0,
             unseen_closed=plan.unseen_closed,
-            latch=Clock.CUSTOMER_SERVICE_WINDOW,
+            latches=LATCHED,
             bars=tuple(_Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in plan.bars),
             cases=_cases(plan.rows, meters),
             lifetime=keys.RESERVATION_MS,
@@ -87,6 +87,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             cases=_cases(settling.rows, meters),
             own=_cases(settling.own, meters),
             lengths=settling.lengths,
+            latches=settling.latches,
             lifetime=0
             if settling.event is Event.REFUSE
             else keys.SETTLED_MS,  # what Meta never took has no statuses to tell apart

@@ -95,7 +95,9 @@ async def test_a_text_opens_a_service_conversation(story):
     await story.wrote(h(0))
     sent = await story.text(h(1), lands=True)
 
-    assert ("opens_conversation", "service", "service", True, "0.0819") == sent.of("reason", "opens", "category", "charged", "price")
+    assert ("opens_conversation", "service", "service", True, "0.0819") == sent.of(
+        "reason", "opens", "category", "charged", "price"
+    )
     assert ("service", "service", True, "0.0819") == sent.settled.of(*SETTLED)
 
 
@@ -178,12 +180,18 @@ async def test_a_failure_inside_a_conversation_leaves_it_open(story):
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        pytest.param([(9.5, None), (9.6, "service"), (16.5, "marketing")], ["service", "marketing"], id="service, then marketing"),
+        pytest.param(
+            [(9.5, None), (9.6, "service"), (16.5, "marketing")], ["service", "marketing"], id="service, then marketing"
+        ),
         pytest.param([(15.7, "marketing"), (18, "utility")], ["marketing", "utility"], id="marketing, then utility"),
         pytest.param([(9, "utility"), (11, "utility")], ["utility", None], id="utility twice"),
-        pytest.param([(0, "marketing"), (4, "utility"), (10, "utility")], ["marketing", "utility", None], id="a utility joins its own"),
+        pytest.param(
+            [(0, "marketing"), (4, "utility"), (10, "utility")], ["marketing", "utility", None], id="a utility joins its own"
+        ),
         pytest.param([(0, "utility"), (23.9, "utility"), (24, "utility")], ["utility", None, "utility"], id="a day of utility"),
-        pytest.param([(0, "marketing"), (1, None), (2, "service"), (3, "service")], ["marketing", None, None], id="a chat in marketing"),
+        pytest.param(
+            [(0, "marketing"), (1, None), (2, "service"), (3, "service")], ["marketing", None, None], id="a chat in marketing"
+        ),
         pytest.param([(0, "utility"), (1, None), (2, "service")], ["utility", None], id="a chat in utility"),
         pytest.param(
             [(0, "marketing"), (4, None), (5, "service"), (25, "service"), (26, "service")],

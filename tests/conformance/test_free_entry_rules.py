@@ -140,7 +140,14 @@ async def test_the_worked_example(ledger):
     story = Story(ledger, CBP)
     await story.clicked(h(10))
     found = []
-    for at, product in [(22, "utility"), (33.9, "text"), (34, "text"), (36, "marketing"), (93.9, "authentication"), (94, "marketing")]:
+    for at, product in [
+        (22, "utility"),
+        (33.9, "text"),
+        (34, "text"),
+        (36, "marketing"),
+        (93.9, "authentication"),
+        (94, "marketing"),
+    ]:
         sent = await (story.text(h(at)) if product == "text" else story.template(h(at), product))
         found.append(sent.blocked or (await sent.delivered(h(at))).of("opened", "category", "charged"))
 
@@ -296,6 +303,45 @@ async def test_metas_expiry_is_believed(ledger, day, ends, order):
         await sent.sent(h(1), told=h(2.9) if order == "much later" else h(1), **free_entry(), ends=ends)
 
     assert [True, False] == [await free(story, ends + late) for late in (-1, 0)]
+
+
+@TOLD
+async def test_a_late_delivery_leaves_metas_expiry_alone(ledger, ends):
+    """Of two answers the first one opened it, though we hear of that after the second; Meta told its end, and that stays."""
+    story = Story(ledger, NOW)
+    await story.clicked(h(0))
+    first, second = [await story.text(h(1)) for _ in range(2)]
+    for each in (first, second):
+        await each.sent(h(1), **free_entry(), ends=ends)
+    await second.delivered(h(2))
+    await first.delivered(h(1), told=h(2.5))
+
+    assert [True, False] == [await free(story, ends + late) for late in (-1, 0)]
+
+
+@pytest.mark.parametrize(("day", "opened"), [(CBP, "marketing"), (PMP, None), (NOW, None)])
+async def test_a_delivery_from_before_the_ad_was_not_inside(ledger, day, opened):
+    """What reached the user before the ad was clicked is charged, though we hear of it after the entry point opened."""
+    story = Story(ledger, day)
+    before = await story.template(h(-2), "marketing")
+    await story.clicked(h(0))
+    answer = await story.text(h(1))
+    await answer.delivered(h(2))
+    settled = await before.delivered(h(-1), told=h(3))
+
+    assert (opened, "marketing", True, "0.1365") == settled.of("opened", "category", "charged", "price")
+    assert [True, False] == [await free(story, h(74) + late) for late in (-1, 0)]
+
+
+async def test_a_second_click_leaves_the_first_ones_answer_alone(ledger):
+    """The answer reached the user while the first ad was on offer, though we hear of that after the second click."""
+    story = Story(ledger, NOW)
+    await story.clicked(h(0))
+    sent = await story.template(h(1), "marketing")
+    await story.clicked(h(3))
+    settled = await sent.delivered(h(2), told=h(4))
+
+    assert ("free_entry_point", FEP, False) == settled.of("opened", "category", "charged")
 
 
 async def test_meta_repeats_an_expiry(ledger):

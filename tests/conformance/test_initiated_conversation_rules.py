@@ -81,7 +81,9 @@ async def test_an_open_conversation_covers_everything(story, first, second):
     await story.wrote(h(2))
     sent = await (story.text(h(3), lands=True) if second == "text" else story.template(h(3), second, lands=True))
 
-    assert ("inside_open_conversation", None, False, "0", "exact") == sent.of("reason", "opens", "charged", "price", "price_bound")
+    assert ("inside_open_conversation", None, False, "0", "exact") == sent.of(
+        "reason", "opens", "charged", "price", "price_bound"
+    )
     assert story.unix(h(25)) == sent.conversation_expires
     assert (None, False, "0") == sent.settled.of("opened", "charged", "price")
 

@@ -87,6 +87,16 @@ async def test_a_later_message_of_the_user_does_not_charge_an_earlier_delivery(s
     assert (False, "0") == settled.of("charged", "price")
 
 
+async def test_a_window_that_was_reset_was_open_before(story):
+    """Sent outside, delivered after the user wrote; that the user wrote once more before we heard of it changes nothing."""
+    sent = await story.template(h(0))
+    await story.wrote(h(1))
+    await story.wrote(h(3))
+    settled = await sent.delivered(h(2), told=h(4))
+
+    assert (False, "0") == settled.of("charged", "price")
+
+
 async def test_free_form_is_free(story):
     """All non-template messages are free, and only possible inside the window."""
     await story.wrote(h(0))
@@ -106,7 +116,9 @@ async def test_free_form_is_free(story):
         ),
         pytest.param([(0, "marketing"), (1, "utility"), (2, "utility")], [True, True, True], id="three outside the window"),
         pytest.param(
-            [(0, "marketing"), (1, "user"), (2, "utility"), (3, "utility")], [True, False, False], id="two of three inside the window"
+            [(0, "marketing"), (1, "user"), (2, "utility"), (3, "utility")],
+            [True, False, False],
+            id="two of three inside the window",
         ),
     ],
 )

@@ -52,7 +52,11 @@ async def test_there_is_no_regime_before_the_first(ledger, zone):
     ("day", "product", "before", "then"),
     [
         pytest.param(
-            "2023-06-01", "text", ("user_initiated", "user_initiated", False, "0"), ("service", "service", False, "0"), id="text 2023"
+            "2023-06-01",
+            "text",
+            ("user_initiated", "user_initiated", False, "0"),
+            ("service", "service", False, "0"),
+            id="text 2023",
         ),
         pytest.param(
             "2023-06-01",
@@ -62,9 +66,15 @@ async def test_there_is_no_regime_before_the_first(ledger, zone):
             id="utility 2023",
         ),
         pytest.param(
-            "2025-07-01", "marketing", ("marketing", "marketing", True, "0.1365"), (None, "marketing", True, "0.1365"), id="marketing 2025"
+            "2025-07-01",
+            "marketing",
+            ("marketing", "marketing", True, "0.1365"),
+            (None, "marketing", True, "0.1365"),
+            id="marketing 2025",
         ),
-        pytest.param("2025-07-01", "utility", ("utility", "utility", True, "0.055"), (None, "utility", False, "0"), id="utility 2025"),
+        pytest.param(
+            "2025-07-01", "utility", ("utility", "utility", True, "0.055"), (None, "utility", False, "0"), id="utility 2025"
+        ),
         pytest.param("2025-07-01", "text", ("service", "service", False, "0"), (None, "service", False, "0"), id="text 2025"),
         pytest.param("2026-10-01", "utility", (None, "utility", False, "0"), (None, "utility", True, "0.055"), id="utility 2026"),
     ],

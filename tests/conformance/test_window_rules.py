@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from story import OTHER_USER, OWN_NUMBER, TWO, USER, Story, h, message
+from story import ONE, OTHER_USER, OWN_NUMBER, TWO, USER, Story, h, message
 
 from gatekeeper.core.vocabulary import Mode
 from gatekeeper.settings import Policy
@@ -144,9 +144,8 @@ async def test_a_webhook_that_comes_when_the_window_is_over_opens_nothing(story)
 
 async def test_a_message_from_before_all_regimes_harms_no_neighbour(story):
     """A payload may hold anything: a message with an old timestamp opens nothing, and what comes with it counts."""
-    value = {"metadata": {"phone_number_id": story.account.phone_number_ids[0]}}
     messages = [story.message(story.day("2021-05-04"), OTHER_USER), story.message(h(0))]
-    await story.post(h(0), [{"id": story.account.waba_id, "changes": [{"field": "messages", "value": value | {"messages": messages}}]}])
+    await story.webhook(h(0), "messages", {"messages": messages})
 
     assert [False, True] == [await is_open(story, h(1), OTHER_USER), await is_open(story, h(1))]
 
@@ -258,7 +257,10 @@ async def test_a_call_of_ours_that_the_user_takes_opens_it(story, status, opens)
             "smb_message_echoes",
             {"message_echoes": [{"from": OWN_NUMBER, "to": USER, "id": "wamid.echo", "timestamp": "1757376000", "type": "text"}]},
         ),
-        ("history", {"history": [{"threads": [{"id": USER, "messages": [{"from": USER, "timestamp": "1757376000", "type": "text"}]}]}]}),
+        (
+            "history",
+            {"history": [{"threads": [{"id": USER, "messages": [{"from": USER, "timestamp": "1757376000", "type": "text"}]}]}]},
+        ),
         ("smb_app_state_sync", {"state_sync": [{"type": "contact", "contact": {"phone_number": USER}, "action": "add"}]}),
     ],
 )
@@ -288,10 +290,12 @@ async def test_a_late_131047_shuts_it(story):
 
     assert (False, None, False, "0") == settled.of("delivered", "category", "charged", "price")
     assert (*CLOSED, None) == following.of("verdict", "reason", "error_code", "window_expires")
-    assert 1 == story.metrics.drift.labels("131047")._value.get()
+    assert 1 == story.metrics.registry.get_sample_value("gatekeeper_drift_total", {"kind": "131047"})
 
 
-@pytest.mark.parametrize(("wrote", "told"), [(1.05, 1.06), (1.05, 1.2), (3, 3)], ids=["before the news", "heard after it", "later"])
+@pytest.mark.parametrize(
+    ("wrote", "told"), [(1.05, 1.06), (1.05, 1.2), (3, 3)], ids=["before the news", "heard after it", "later"]
+)
 async def test_what_the_user_wrote_since_the_send_keeps_it_open(story, wrote, told):
     """131047 speaks of the moment of the send."""
     await story.wrote(h(0))
@@ -349,9 +353,14 @@ async def test_another_users_131047_shuts_nothing(story):
 
 
 async def handed_over(story: Story, at: int, kind: str) -> None:
-    number = {"phone_number_id": story.account.phone_number_ids[0]}
-    value = {"recipient": number, "sender": {"phone_number": USER}, "timestamp": str(story.unix(at)), "type": kind, kind: {}}
-    await story.webhook(at, "messaging_handovers", value)
+    value = {
+        "recipient": {"phone_number_id": ONE},
+        "sender": {"phone_number": USER},
+        "timestamp": str(story.unix(at)),
+        "type": kind,
+        kind: {},
+    }
+    await story.post(at, "messaging_handovers", value)
 
 
 @pytest.mark.parametrize("takes", [True, False])
