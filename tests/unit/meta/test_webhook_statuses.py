@@ -196,7 +196,7 @@ def test_the_recipient_is_named_as_far_as_meta_does(members, contacts, expected)
         ({"recipient_participant_id": PHONE}, None, PHONE),
         ({"participant_recipient_id": PHONE}, None, PHONE),
         ({"recipient_type": "group", "recipient_participant_user_id": BSUID}, None, BSUID),
-        ({"recipient_participant_user_id": BSUID}, [{"wa_id": PHONE, "user_id": BSUID}, {}], PHONE),
+        ({"recipient_participant_user_id": BSUID}, [{"wa_id": PHONE, "user_id": BSUID, "parent_user_id": PARENT}, {}], PHONE),
         ({"recipient_type": "group", "parent_user_id": PARENT}, None, None),
         ({"recipient_id": None, "group_id": "group"}, None, None),
         ({"recipient_id": None, "group_id": "group", "recipient_participant_id": PHONE}, None, PHONE),
