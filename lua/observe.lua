@@ -25,6 +25,11 @@ local function set(field, value, ends)
   if ends > now then keep(thread_key, ends - now) end
 end
 
+local function drop(field)
+  redis.call('HDEL', thread_key, field)
+  clocks[field] = nil
+end
+
 local kinds = {}
 
 -- Something opened *x* at change.at; it runs until change.ends.
@@ -37,7 +42,9 @@ end
 
 -- Whatever opened *x* up to change.at does not count, nor what this very reservation assumed.
 function kinds.shut(x, change)
-  if clocks[x .. '&'] == change.by then redis.call('HDEL', thread_key, x .. '?', x .. '&', x .. '=', x .. '@') end
+  if clocks[x .. '&'] == change.by then
+    for mark in ('?&='):gmatch('.') do drop(x .. mark) end
+  end
   if change.ends <= now or change.at <= number(clocks, x .. '!') then return end
   set(x .. '!', change.at, change.ends)
   moved = moved + 1
@@ -53,10 +60,10 @@ function kinds.tell(x, change)
       moved = moved + 1
     end
   elseif change.ends > now and change.at >= number(clocks, x .. '@') then
+    if assumed(clocks, x) ~= change.ends or number(clocks, x .. '=') ~= change.ends then moved = moved + 1 end
     set(x .. '?', change.ends, change.ends)
     set(x .. '=', change.ends, change.ends)
     if not clocks[x .. '&'] then set(x .. '&', change.by, change.ends) end
-    moved = moved + 1
   end
   if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
 end

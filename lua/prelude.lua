@@ -22,7 +22,7 @@ end
 -- The key and fields of the thread that *key* stands for. Links are few hops long; a ring of them must not hang us.
 local function thread(key)
   local found = fields(key)
-  for _ = 1, 4 do
+  for _ = 1, 9 do
     if not found.link then break end
     key = found.link
     found = fields(key)

@@ -75,12 +75,17 @@ else
   redis.call('HSET', record_key, 'state', move.to)
 end
 if record.meter then
-  if redis.call('HINCRBY', record.meter, 'reserved', -1) == 0 then redis.call('HDEL', record.meter, 'reserved') end
+  local reserved = tonumber(redis.call('HGET', record.meter, 'reserved') or 0)
+  if reserved > 1 then
+    redis.call('HINCRBY', record.meter, 'reserved', -1)
+  else
+    redis.call('HDEL', record.meter, 'reserved')
+  end
   redis.call('HDEL', record_key, 'meter')
 end
 if move.lifetime == 0 then
   redis.call('DEL', record_key)
-else
+elseif move.member == '' then  -- a group's record waits for its other members
   redis.call('PEXPIRE', record_key, move.lifetime)
 end
 
@@ -100,7 +105,9 @@ if case then
 end
 for field, id in pairs(clocks) do
   if id == move.id and field:sub(-1) == '&' then
-    redis.call('HDEL', thread_key, field, field:sub(1, -2) .. '?', field:sub(1, -2) .. '@', field:sub(1, -2) .. '=')
+    local x = field:sub(1, -2)
+    redis.call('HDEL', thread_key, field, x .. '?')
+    if not case or case.opens ~= x then redis.call('HDEL', thread_key, x .. '=') end
   end
 end
 return pack({'moved', chosen, reading, cost, own, own_cost, joined})

@@ -28,7 +28,7 @@ from gatekeeper.ledger.calls import Call
 
 PROBE_S = 0.5
 _CONNECTIONS = 64
-_LINKS = 4
+_LINKS = 9  # as many as lua/prelude.lua follows
 _VERSION = b"version"  # no template fact is called that: each names a template after a space
 _RECORD = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
 _T = TypeVar("_T")

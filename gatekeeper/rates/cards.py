@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from gatekeeper.core.data import rows
+from gatekeeper.core.errors import ConfigError
 from gatekeeper.core.rates import Rates
 from gatekeeper.core.vocabulary import MICROS, money
 from gatekeeper.rates.downloads import Download
@@ -72,10 +73,9 @@ def tiers_text(tiers: Steps) -> str:
     )
 
 
-def provenance(card: str, where: str, source: Source) -> dict[str, str]:
+def provenance(card: str, source: Source) -> dict[str, str]:
     """Say where a card was read: a file of Meta's own, and which."""
-    sheet = where.rpartition(", sheet ")[2] if ", sheet " in where else ""
-    part = f" (sheet {sheet})" if sheet else ""
+    part = f" (sheet {source.sheet!r})" if source.sheet else ""
     basis = f"Meta's own file {source.name}{part}, sha256 {source.sha256}"
     return {"card": card, "markets": "*", "fields": "*", "status": "primary", "basis": basis}
 
@@ -91,7 +91,9 @@ def noted(text: str, file: str, added: Iterable[Mapping[str, str]]) -> str:
     header = _NOTES[file]
     new = list(added)
     replaced = {row["card"] for row in new}
-    kept = [row for _, row in rows(text, file, *header) if row["card"] not in replaced] if text else []
+    if text and text.splitlines()[0] != ",".join(header):
+        raise ConfigError(f"{file}, row 1: the columns are not {', '.join(header)}")
+    kept = [row for _, row in rows(text, file) if row["card"] not in replaced]
     every = sorted([*kept, *new], key=lambda row: row["card"])
     return _table(header, ([row.get(column, "") for column in header] for row in every))
 

@@ -49,14 +49,24 @@ def changes(before: RateCard, after: RateCard) -> tuple[Change, ...]:
 def objections(before: RateCard, after: RateCard) -> list[str]:
     """Say what on the card *after* a person should look at before it is used."""
     against = f"on the card from {before.effective}"
-    gone = [f"{market!r} is not there, but {against}" for market in before.rates if market not in after.rates]
-    odd = [f"{change.market!r} {change} is more than tenfold what is {against}" for change in changes(before, after) if change.is_odd]
+    gone = [f"{market!r} is missing, which is {against}" for market in before.rates if market not in after.rates]
+    odd = [
+        f"{change.market!r} {change} is more than tenfold what is {against}" for change in changes(before, after) if change.is_odd
+    ]
     return gone + odd
+
+
+def contradicts(there: RateCard, new: RateCard) -> bool:
+    """Say whether *new* takes back anything that the card *there* says; to fill in what was unknown is no contradiction."""
+    return (
+        not there.rates.keys() <= new.rates.keys()
+        or any(change.before is not None for change in changes(there, new))
+        or any(new.tiers.get(key) != tiers for key, tiers in there.tiers.items())
+    )
 
 
 def summary(before: RateCard, after: RateCard) -> Iterator[str]:
     """Tell the difference in lines: markets first, then columns as a whole, then market by market."""
-    yield f"against {before.model} {before.currency} from {before.effective}:"
     for market in after.rates:
         if market not in before.rates:
             yield f"  new market: {market}"
@@ -81,7 +91,8 @@ def summary(before: RateCard, after: RateCard) -> Iterator[str]:
 def _tiers(before: RateCard, after: RateCard) -> str:
     both = before.tiers.keys() & after.tiers.keys()
     changed = sum(before.tiers[key] != after.tiers[key] for key in both)
-    return f"volume tiers: {len(after.tiers)} of a market and category, {len(after.tiers) - len(both)} of them new, {changed} changed"
+    new, gone = len(after.tiers) - len(both), len(before.tiers) - len(both)
+    return f"volume tiers: {len(after.tiers)}, one a market and category; {new} new, {gone} gone, {changed} changed"
 
 
 def _holds(card: RateCard, column: str) -> bool:

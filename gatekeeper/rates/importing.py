@@ -7,21 +7,31 @@ Nothing is written before everything is understood, and what is written has been
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from gatekeeper.core.data import read
+from gatekeeper.core.data import read, rows
 from gatekeeper.core.errors import ConfigError, InputError
-from gatekeeper.core.rates import NOTES, RateCard, RateCards, parse
-from gatekeeper.rates.cards import COMPLETENESS, PROVENANCE, card_name, completeness, noted, printed, provenance, rates_text, tiers_text
-from gatekeeper.rates.changes import objections, summary
+from gatekeeper.core.markets import COUNTRIES_FILE
+from gatekeeper.core.rates import NOTES, RateCards, parse
+from gatekeeper.rates.cards import (
+    COMPLETENESS,
+    PROVENANCE,
+    card_name,
+    completeness,
+    noted,
+    printed,
+    provenance,
+    rates_text,
+    tiers_text,
+)
+from gatekeeper.rates.changes import contradicts, objections, summary
 from gatekeeper.rates.downloads import Download, download
 from gatekeeper.rates.sheets import read_bytes, sheets
 
-_FOLDER = "rates"
+FOLDER = "rates"
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DAY = dt.timedelta(days=1)
 _SHOWN = 3
@@ -58,9 +68,13 @@ class Import(msgspec.Struct, frozen=True, kw_only=True):
     objections: tuple[str, ...]
 
 
-def drafts(files: Iterable[Path], effective: dt.date | None = None) -> tuple[Draft, ...]:
-    """Read Meta's downloads and put those of one card together; *effective* wins over their titles."""
-    found = [download(sheet) for file in files for sheet in sheets(read_bytes(file), str(file))]
+def downloads(files: Iterable[Path]) -> tuple[Download, ...]:
+    """Read Meta's downloads; a workbook may hold several."""
+    return tuple(download(sheet) for file in files for sheet in sheets(read_bytes(file), str(file)))
+
+
+def drafts(found: Iterable[Download], effective: dt.date | None = None) -> tuple[Draft, ...]:
+    """Name the card that each of *found* makes and hold those of one card together; *effective* wins over their titles."""
     cards: dict[str, Draft] = {}
     for one in found:
         day = effective or one.title.effective
@@ -73,7 +87,7 @@ def drafts(files: Iterable[Path], effective: dt.date | None = None) -> tuple[Dra
     for draft in cards.values():
         if draft.found.tiers and draft.card in cards:
             _agree(cards[draft.card].found, draft.found)
-    return tuple(cards.values())
+    return tuple(cards[stem] for stem in sorted(cards))  # each card before its tiers, which need it
 
 
 def _agree(rates: Download, tiers: Download) -> None:
@@ -93,18 +107,19 @@ def destination(to: Path | None, config: Path) -> Path:
     if to is None:
         if config.resolve().is_relative_to(_PACKAGE):
             raise InputError("the installed package keeps its cards to itself: say where to put them with --to")
-        return config / _FOLDER
+        return config / FOLDER
     if to.exists() and not to.is_dir():
         raise InputError(f"{to}: is not a folder")
     return to
 
 
-def prepare(new: tuple[Draft, ...], folder: Path, installed: Path) -> Import:
-    """Hold *new* against the cards of *folder*, and where that has none before them, against the *installed* ones."""
+def prepare(new: tuple[Draft, ...], folder: Path, config: Path) -> Import:
+    """Hold *new* against the cards of *folder*, and where that has none before them, against the installed ones of *config*."""
     texts = {path.name: read(path) for path in sorted(folder.glob("*.csv")) if path.name not in NOTES}
     there = parse(texts)
     cards = parse(texts | {draft.file: draft.text for draft in new})
-    shipped = RateCards.load(installed)
+    installed = RateCards.load(config / FOLDER)
+    led_to = {row["market"] for _, row in rows(read(config / COUNTRIES_FILE), COUNTRIES_FILE, "market")}
 
     lines: list[str] = []
     against: list[str] = []
@@ -114,18 +129,30 @@ def prepare(new: tuple[Draft, ...], folder: Path, installed: Path) -> Import:
         if after is None:  # it was parsed a moment ago
             raise ConfigError(f"{card}: cannot be read back")
         lines.append(f"{card}: {len(after.rates)} markets")
+        lines += _dated(new, card)
+        lines += [f"  no country of {COUNTRIES_FILE} leads to: {market}" for market in after.rates if market not in led_to]
         replaced = there.on(currency, day)
         if replaced is not None and replaced.effective == day and replaced != after:
-            lines += summary(replaced, after)
-            against.append(f"{card} is there already and says otherwise")
-        before = cards.on(currency, day - _DAY) or shipped.on(currency, day - _DAY)
+            lines += ["in place of the card that is there:", *summary(replaced, after)]
+            if contradicts(replaced, after):
+                against.append(f"{card}: is there already and says otherwise")
+        before = cards.on(currency, day - _DAY) or installed.on(currency, day - _DAY)
         if before is None:
             lines.append(f"the first card in {currency}")
         else:
-            lines += summary(before, after)
-            against += objections(before, after)
+            lines += [f"against the {before.model} card from {before.effective}:", *summary(before, after)]
+            against += [f"{card}: {objection}" for objection in objections(before, after)]
     changed = [draft for draft in new if texts.get(draft.file) != draft.text]
     return Import(texts=_texts(changed, folder), lines=tuple(lines), objections=tuple(against))
+
+
+def _dated(new: tuple[Draft, ...], card: str) -> list[str]:
+    """Say where a title names another day than the one that it was given."""
+    return [
+        f"  {draft.found.where} is titled {draft.found.title.effective}"
+        for draft in new
+        if draft.card == card and draft.found.title.effective not in (None, draft.effective)
+    ]
 
 
 def refuse(objections: tuple[str, ...]) -> None:
@@ -142,7 +169,7 @@ def write(texts: dict[str, str], folder: Path) -> None:
         for file, text in texts.items():
             part = folder / f".{file}.part"
             part.write_text(text, "utf-8", newline="")
-            os.replace(part, folder / file)  # noqa: PTH105
+            part.replace(folder / file)
     except OSError as fault:
         raise InputError(f"{folder}: {fault.strerror}") from None
 
@@ -151,7 +178,7 @@ def _texts(new: list[Draft], folder: Path) -> dict[str, str]:
     """Every file that the drafts make or change: theirs, and the notes on them."""
     if not new:
         return {}
-    sources = [provenance(draft.stem, draft.found.where, draft.found.source) for draft in new]
+    sources = [provenance(draft.stem, draft.found.source) for draft in new]
     counts = [completeness(draft.stem, draft.found.rates) for draft in new if draft.found.rates]
     texts = {draft.file: draft.text for draft in new}
     for file, added in ((PROVENANCE, sources), (COMPLETENESS, counts)):

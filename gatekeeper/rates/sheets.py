@@ -14,6 +14,7 @@ import itertools
 import warnings
 import zipfile
 from collections.abc import Iterable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ _MOST_ROWS = 10_000
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """The file that something was read from."""
+    """The file that something was read from, and the sheet of it if it is a workbook."""
 
     name: str
     sha256: str
+    sheet: str = ""
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,32 +60,32 @@ def read_bytes(path: Path) -> bytes:
 
 def sheets(raw: bytes, name: str) -> tuple[Sheet, ...]:
     """Read every table in the bytes *raw* of the file *name*; a workbook's empty sheets are left out."""
-    source = Source(name=Path(name).name, sha256=hashlib.sha256(raw).hexdigest())
-    if raw.startswith(_ZIP):
-        tables = {f"{name}, sheet {title!r}": _tidy(rows, name) for title, rows in _workbook(raw, name).items()}
-    else:
-        tables = {name: _tidy(_csv(raw, name), name)}
-    found = tuple(Sheet(where=where, source=source, rows=rows) for where, rows in tables.items() if rows)
+    digest = hashlib.sha256(raw).hexdigest()
+    tables: dict[str, list[Any]] = _workbook(raw, name) if raw.startswith(_ZIP) else {"": _csv(raw, name)}
+    found = []
+    for title, table in tables.items():
+        where = f"{name}, sheet {title!r}" if title else name
+        if rows := _tidy(table, where):
+            source = Source(name=Path(name).name, sha256=digest, sheet=title)
+            found.append(Sheet(where=where, source=source, rows=rows))
     if not found:
         raise InputError(f"{name}: is empty")
-    return found
+    return tuple(found)
 
 
-def _csv(raw: bytes, name: str) -> list[list[str]]:
+def _csv(raw: bytes, name: str) -> list[Any]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{name}: is neither an .xlsx workbook nor text in UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[list[str]] = []
     try:
-        rows.extend(itertools.islice(reader, _MOST_ROWS + 1))
+        return list(itertools.islice(reader, _MOST_ROWS + 1))
     except csv.Error as fault:
         raise InputError(f"{name}, line {reader.line_num}: {fault}") from None
-    return rows
 
 
-def _workbook(raw: bytes, name: str) -> dict[str, list[tuple[Any, ...]]]:
+def _workbook(raw: bytes, name: str) -> dict[str, list[Any]]:
     """Read the values of every sheet by its title; formulas count as what they came to."""
     try:
         openpyxl = importlib.import_module("openpyxl")
@@ -101,22 +103,22 @@ def _workbook(raw: bytes, name: str) -> dict[str, list[tuple[Any, ...]]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and extensions, of which nothing is used
-            book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
-            return {sheet.title: _values(sheet) for sheet in book.worksheets}
+            with closing(openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)) as book:
+                return {sheet.title: _values(sheet) for sheet in book.worksheets}
     except Exception as fault:  # noqa: BLE001 - openpyxl stumbles over a broken workbook in whatever way it happens to
         raise InputError(f"{name}: is not a workbook that can be read: {fault}") from None
 
 
-def _values(sheet: Any) -> list[tuple[Any, ...]]:
+def _values(sheet: Any) -> list[Any]:
     sheet.reset_dimensions()  # what a workbook says about its own size need not be true
     return list(itertools.islice(sheet.iter_rows(values_only=True), _MOST_ROWS + 1))
 
 
-def _tidy(rows: Iterable[Iterable[Any]], name: str) -> Rows:
+def _tidy(rows: Iterable[Iterable[Any]], where: str) -> Rows:
     """Make text of every cell and drop what is empty at the end of each row and of the table."""
     tidy = [_stripped(tuple(map(_text, row))) for row in rows]
     if len(tidy) > _MOST_ROWS:
-        raise InputError(f"{name}: is too large for a rate card")
+        raise InputError(f"{where}: is too large for a rate card")
     while tidy and not tidy[-1]:
         tidy.pop()
     return tuple(tidy)
