@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import msgspec
 import uvloop
 
-from gatekeeper import __version__
+from gatekeeper import __version__, rates
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError, GatekeeperError, InputError
 from gatekeeper.core.rulebook import Rulebook
@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("file", metavar="FILE", help="JSON lines in time order; - is standard input")
     one.add_argument("--config", type=Path, metavar="FILE", help="the configuration (default: none)")
     one.set_defaults(run=_replay)
+
+    rates.add_parser(commands)
     return parser
 
 
