@@ -52,6 +52,7 @@ end
 
 -- Meta says when *x* ends. That corrects what is open, and is believed of what is only assumed, without confirming it.
 function kinds.tell(x, change)
+  if change.at <= number(clocks, x .. '!') then return end
   local since, ends = number(clocks, x .. '<'), confirmed(clocks, x)
   if ends > change.at and change.ends > since then
     if ends ~= change.ends and change.at >= number(clocks, x .. '@') then
@@ -63,7 +64,7 @@ function kinds.tell(x, change)
     if assumed(clocks, x) ~= change.ends or number(clocks, x .. '=') ~= change.ends then moved = moved + 1 end
     set(x .. '?', change.ends, change.ends)
     set(x .. '=', change.ends, change.ends)
-    if not clocks[x .. '&'] then set(x .. '&', change.by, change.ends) end
+    set(x .. '&', change.by, change.ends)
   end
   if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
 end

@@ -5,7 +5,8 @@ Owns     how the clocks of a thread are stored and read, and which case is the f
 Never    what a clock, a price or a meter means
 
 A thread is a hash. A clock `x` of it has the fields
-  x    open until         x<   opened at         x!   shut at: openings up to then do not count
+  x    open until         x<   opened at         x!   denied at: openings up to then never counted
+  x*   used up at: openings up to then count no longer
   x?   assumed open until  x&   by which reservation x=   Meta's own expiry of what is assumed    x@   when Meta said so
 and `link` holds the key of the thread that this one has become a name of.
 ]]
@@ -33,7 +34,8 @@ end
 local function number(clocks, field) return tonumber(clocks[field] or 0) end
 
 local function confirmed(clocks, x)
-  if number(clocks, x .. '<') <= number(clocks, x .. '!') then return 0 end
+  local since = number(clocks, x .. '<')
+  if since <= number(clocks, x .. '!') or since <= number(clocks, x .. '*') then return 0 end
   return number(clocks, x)
 end
 
@@ -71,4 +73,15 @@ local function read(case, settled_only)
   if case.meter == 0 then return 0 end
   local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'reserved')
   return tonumber(counts[1] or 0) + (settled_only and 0 or tonumber(counts[2] or 0))
+end
+
+-- Book one message of *cost* micro-units on a day's bill: `kind#cell` counts, `kind$cell` sums, `kind?cell` counts unknown prices.
+local function book(spend_key, kind, cell, cost, lifetime)
+  redis.call('HINCRBY', spend_key, kind .. '#' .. cell, 1)
+  if cost == UNKNOWN then
+    redis.call('HINCRBY', spend_key, kind .. '?' .. cell, 1)
+  elseif cost > 0 then
+    redis.call('HINCRBY', spend_key, kind .. '$' .. cell, cost)
+  end
+  keep(spend_key, lifetime)
 end

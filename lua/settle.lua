@@ -6,7 +6,8 @@ Never    which moves are legal, or what a case costs: the caller passes both
 
 KEYS[1]  record       HASH    gk:{P}:message:<wamid>, or gk:{P}:reservation:<id> before a wamid is known
 KEYS[2]  thread       HASH    gk:{P}:thread:<phone_number_id>:<recipient>
-KEYS[3…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
+KEYS[3]  spend        HASH    gk:{P}:spend:<waba_id>:<day>
+KEYS[4…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
 ARGV[1]  at           int     Unix milliseconds of the delivery or failure
 ARGV[2]  move         msgpack gatekeeper.ledger.wire:_Move
 Returns  msgpack gatekeeper.core.settlement:Settled
@@ -14,7 +15,7 @@ Writes   only when the current state is one of move.leaving
 Expires  every key that it writes
 ]]
 
-local record_key, thread_key = KEYS[1], KEYS[2]
+local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
 local at, move = tonumber(ARGV[1]), unpack(ARGV[2])
 
 local record = fields(record_key)
@@ -34,14 +35,15 @@ local function early(x, length)
   return length and confirmed(clocks, x) > 0 and at < since and since < at + length
 end
 
--- Open at the time of this delivery. What was shut later was open before; of what was opened anew later, the latch of the send knows.
+-- Open at the time of this delivery. What was used up later was open before; of what was opened anew later, the latch of the send
+-- knows, unless it was denied since.
 local function open(x)
-  local since, shut = number(clocks, x .. '<'), number(clocks, x .. '!')
+  local since, denied, used = number(clocks, x .. '<'), number(clocks, x .. '!'), number(clocks, x .. '*')
   if since <= at then
-    if number(clocks, x) > at and (since > shut or at < shut) then return true end
-  else
+    if number(clocks, x) > at and since > denied and (since > used or at < used) then return true end
+  elseif denied < move.sent_at then
     local latch = move.latches[x]
-    if latch and latch > at and (shut == 0 or at < shut) then return true end
+    if latch and latch > at and (used == 0 or at < used) then return true end
   end
   return early(x, move.lengths[x])
 end
@@ -83,6 +85,14 @@ if record.meter then
   end
   redis.call('HDEL', record_key, 'meter')
 end
+if record.spend then  -- on the day that it was sent it is no longer open
+  local quote = tonumber(record.quote)
+  redis.call('HINCRBY', record.spend, 'o#', -1)
+  if quote > 0 then redis.call('HINCRBY', record.spend, 'o$', -quote) end
+  if quote == UNKNOWN then redis.call('HINCRBY', record.spend, 'o?', -1) end
+  keep(record.spend, move.spend_lifetime)
+  redis.call('HDEL', record_key, 'spend')
+end
 if move.lifetime == 0 then
   redis.call('DEL', record_key)
 elseif move.member == '' then  -- a group's record waits for its other members
@@ -91,10 +101,11 @@ end
 
 local case = move.cases[chosen]
 if case then
+  book(spend_key, 's', case.cell, cost, move.spend_lifetime)
   if case.opens ~= '' then
     confirm(case.opens, case.length)
     -- What made it open is used up by it: an ad is answered once.
-    if by and at > number(clocks, by .. '!') then redis.call('HSET', thread_key, by .. '!', at) end
+    if by and at > number(clocks, by .. '*') then redis.call('HSET', thread_key, by .. '*', at) end
   elseif by and early(by, move.lengths[by]) then
     confirm(by, move.lengths[by])
   end

@@ -242,8 +242,10 @@ def _mistakes(regime: Regime, platform: Platform) -> list[str]:
         for clock in (*case.needs, *((case.opens,) if case.opens else ())):
             if not clock.startswith(_CONVERSATION) and clock != WINDOW_AT_SEND and clock.upper() not in Clock.__members__:
                 found.append(f"{where}: no clock is called {clock!r}")
-    for product in {p for case in regime.case for p in _products(case, platform)}:
+    for product in Product:
         rows = [case for case in regime.case if product in _products(case, platform)]
-        if rows[-1].needs or rows[-1].when or rows[-1].until:
+        if not rows:
+            found.append(f"$.case: no case is for {product}")
+        elif rows[-1].needs or rows[-1].when or rows[-1].until:
             found.append(f"$.case: the last case for {product} must always hold")
     return found

@@ -72,6 +72,7 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     lengths: dict[str, int] = {}
     latches: dict[str, int] = {}
     word: Word | None = None
+    codes: tuple[int, ...] = ()
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
@@ -125,7 +126,8 @@ def plan_delivery(
     """
     Lay out what a delivered message may have been.
 
-    *latches* are the ends of clocks as they were known at send; *billed* is the name of the recipient that Meta bills. Raises LookupError when no regime was in force.
+    *latches* are the ends of clocks as they were known at send; *billed* is the name of the recipient that Meta bills. Raises
+    LookupError when no regime was in force.
     """
     day = local_day(at, account.zone)
     market = book.markets.market(billed or facts.recipient, day)

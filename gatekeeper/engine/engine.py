@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gatekeeper.core.bill import quote
 from gatekeeper.core.decision import Decision, decide, refused
 from gatekeeper.core.effects import names
 from gatekeeper.core.errors import LedgerError
@@ -115,7 +116,8 @@ class Engine:
         number, facts = decided.number, decided.facts
         batch = self._learned(number, facts, answer)
         if decided.held and answer.wamid is not None:
-            batch.append(calls.accept(number.tag, facts.id, answer.wamid))
+            quoted = quote(decided.decision, decided.plan, facts)
+            batch.append(calls.accept(number.tag, quoted, answer.wamid))
         answers = await self.ledger.run(batch)
         parked = answers[-1] if decided.held and answer.wamid is not None else []
         return await self._intake.unpark(parked, now=now)
@@ -153,8 +155,8 @@ class Engine:
         links = []
         for contact in answer.contacts:
             known, dialled = names(contact.wa_id, contact.user_id), canonical(contact.input)
-            if contact.wa_id:
-                self.directory.bill(number, dialled, contact.wa_id)
+            for name in (dialled, *known) if contact.wa_id else ():
+                self.directory.bill(number, name, contact.wa_id or "")
             if known and not facts.group and facts.recipient in (dialled, *known):
                 others = dict.fromkeys(name for name in (facts.recipient, dialled, *known) if name != known[0])
                 links += [calls.link(number.tag, number.phone_number_id, name, known[0]) for name in others]

@@ -13,7 +13,7 @@ import msgspec
 
 from gatekeeper.core.effects import Effects, names
 from gatekeeper.core.recipients import canonical, digits, is_bsuid
-from gatekeeper.core.reservation import Event
+from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.engine.directory import Directory, Number
@@ -39,6 +39,7 @@ class _Batch:
         self.calls: list[Call] = []
         self.settling: dict[int, Settling] = {}
         self.parking: dict[int, meta.Status] = {}
+        self.failed: set[str] = set()
 
     def add(self, call: Call, *, settling: Settling | None = None, parking: meta.Status | None = None) -> None:
         if settling is not None:
@@ -122,8 +123,8 @@ class Intake:
             group = event.group_id is not None
             changes = effects.wrote(at=at, kind=event.type, from_ad=event.from_ad, standby=event.standby, group=group)
             known = [event.group_id] if event.group_id else names(event.wa_id, event.user_id, event.parent_user_id)
-            if event.wa_id and not group:
-                self._directory.bill(number, canonical(event.wa_id), event.wa_id)
+            for name in known if event.wa_id and not group else ():
+                self._directory.bill(number, name, event.wa_id or "")
         elif isinstance(event, meta.Call):
             changes = effects.called(at=at) if event.by_user or event.accepted else []
         elif isinstance(event, meta.Preference):
@@ -170,7 +171,9 @@ class Intake:
                 member=member,
             )
         elif status.status == _FAILED:
-            settling = Settling(at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member)
+            settling = Settling(
+                at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member, codes=status.error_codes
+            )
         else:
             if word is not None:
                 batch.add(calls.note(number.tag, status.wamid, word))
@@ -186,12 +189,13 @@ class Intake:
         known = names(status.recipient_id, status.user_id, status.parent_user_id)
         self._link(number, known, batch)
         effects, facts = self._effects(number), record.facts if record else None
-        changes = effects.said(word, at=at, by=facts.id if facts else "") if word else []
+        failed = (
+            status.status == _FAILED or (record is not None and record.state is State.RELEASED) or status.wamid in batch.failed
+        )
+        changes = effects.said(word, at=at, by=facts.id if facts else "", failed=failed) if word else []
         if status.status == _FAILED:
+            batch.failed.add(status.wamid)
             changes += effects.failed(status.error_codes, at=at, sent_at=facts.at if facts else None)
-            for code in (WINDOW_CLOSED, OPTED_OUT):
-                if facts and code in status.error_codes:
-                    self._metrics.drift.labels(str(code)).inc()
         recipient = facts.recipient if facts else next(iter(known), None)
         if changes and recipient:
             batch.add(calls.observe(number.tag, number.phone_number_id, recipient, changes, now=now))
@@ -204,6 +208,9 @@ class Intake:
         self._metrics.settlements.labels(str(made.delivered).lower(), made.category or "none", str(made.charged).lower()).inc()
         if made.drift:
             self._metrics.drift.labels("pricing").inc()
+        for code in (WINDOW_CLOSED, OPTED_OUT):
+            if code in settling.codes:  # we let it out, and Meta did not
+                self._metrics.drift.labels(str(code)).inc()
         return made
 
     @staticmethod

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gatekeeper.core.bill import Quoted
+from gatekeeper.core.calendar import local_day
 from gatekeeper.core.effects import Change
-from gatekeeper.core.plan import Meter, Plan
+from gatekeeper.core.plan import UNKNOWN_PRICE, Meter, Plan
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.ledger import keys, wire
@@ -36,10 +38,16 @@ def authorize(tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool
     return Call("authorize", named, (plan.at, packed, wire.facts(facts)))
 
 
-def accept(tag: str, decision_id: str, wamid: str) -> Call:
-    """Give a reservation its wamid; the statuses that were parked under it come back, oldest first."""
-    named = [keys.reservation(tag, decision_id), keys.message(tag, wamid), keys.parked(tag, wamid)]
-    return Call("accept", named, (State.ACCEPTED.value,))
+def accept(tag: str, quoted: Quoted, wamid: str) -> Call:
+    """Give a reservation its wamid and book its quote; the statuses that were parked under it come back, oldest first."""
+    named = [
+        keys.reservation(tag, quoted.id),
+        keys.message(tag, wamid),
+        keys.parked(tag, wamid),
+        keys.spend(tag, quoted.waba_id, quoted.day),
+    ]
+    price = UNKNOWN_PRICE if quoted.price is None else quoted.price
+    return Call("accept", named, (State.ACCEPTED.value, quoted.cell.packed, price, keys.SPEND_MS))
 
 
 def park(tag: str, wamid: str, status: bytes) -> Call:
@@ -90,6 +98,7 @@ def meter_key(tag: str, meter: Meter) -> str:
 
 
 def _move(tag: str, settling: Settling, record: str, thread: str) -> Call:
-    meters = wire.meters(settling.rows, settling.own, first=3)
-    named = [record, thread, *(meter_key(tag, meter) for meter in meters)]
+    meters = wire.meters(settling.rows, settling.own, first=4)
+    spend = keys.spend(tag, settling.account.waba_id, local_day(settling.at, settling.account.zone))
+    named = [record, thread, spend, *(meter_key(tag, meter) for meter in meters)]
     return Call("settle", named, (settling.at, wire.move(settling, meters)))

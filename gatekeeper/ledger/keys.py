@@ -10,12 +10,16 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     parked       LIST    statuses that came before the answer to their own send
     watch        STRING  since when this phone number's webhooks have been seen
     meter        HASH    settled and reserved units of one allowance, of one owner, in one month
+    spend        HASH    a day's bill of one WABA: quoted, settled and open, in micro-units
     templates    HASH    what Meta said of a WABA's templates, and a version
     repeat       HASH    the first send with an idempotency key, and its answer
     number       HASH    the WABA of a phone number that no account names
+    numbers      SET     the phone numbers of such a WABA
 """
 
 from __future__ import annotations
+
+from datetime import date
 
 DAY_MS = 86_400_000
 
@@ -28,6 +32,7 @@ PARKED_MS = 10 * 60_000
 WATCH_MS = 7 * DAY_MS
 # A month, and the deliveries that are settled in it late.
 METER_MS = 75 * DAY_MS
+SPEND_MS = 400 * DAY_MS
 LINK_MS = 400 * DAY_MS
 TEMPLATES_MS = 400 * DAY_MS
 NUMBER_MS = 400 * DAY_MS
@@ -67,6 +72,11 @@ def meter(tag: str, name: str, owner: str, month: str) -> str:
     return f"gk:{{{tag}}}:meter:{name}:{owner}:{month}"
 
 
+def spend(tag: str, waba_id: str, day: date) -> str:
+    """One day's bill."""
+    return f"gk:{{{tag}}}:spend:{waba_id}:{day.isoformat()}"
+
+
 def templates(tag: str, waba_id: str) -> str:
     """What Meta said of a WABA's templates."""
     return f"gk:{{{tag}}}:templates:{waba_id}"
@@ -80,3 +90,8 @@ def repeat(tag: str, phone_number_id: str, digest: str) -> str:
 def number(phone_number_id: str) -> str:
     """What was learned of a phone number that no account names."""
     return f"gk:{{{phone_number_id}}}:number"
+
+
+def numbers(waba_id: str) -> str:
+    """The phone numbers of a WABA that no account names."""
+    return f"gk:{{{waba_id}}}:numbers"

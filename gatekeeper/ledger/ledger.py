@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
+from gatekeeper.core.bill import Line, lines
 from gatekeeper.core.decision import Outcome
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.plan import Meter, Plan
@@ -162,6 +164,25 @@ class Ledger:
 
         await self._piped(write)
 
+    async def bill(self, tag: str, waba_id: str, days: Sequence[date]) -> list[Line]:
+        """The lines of a WABA's bill on some days."""
+
+        def ask(pipeline: Any) -> None:
+            for day in days:
+                pipeline.hgetall(keys.spend(tag, waba_id, day))
+
+        found = await self._piped(ask)
+        return [
+            line
+            for day, fields in zip(days, found, strict=True)
+            for line in lines(day, {name.decode(): int(value) for name, value in fields.items()})
+        ]
+
+    async def settled_units(self, tag: str, meter: Meter) -> int:
+        """How many units of an allowance have been settled."""
+        found = await self._asked(self._redis.hget(calls.meter_key(tag, meter), "settled"))
+        return int(found or 0)
+
     async def templates(self, tag: str, waba_id: str) -> tuple[str, dict[str, str]]:
         """What Meta said of a WABA's templates, as it was learned, and its version."""
         found = await self._asked(self._redis.hgetall(keys.templates(tag, waba_id)))
@@ -186,8 +207,14 @@ class Ledger:
         def write(pipeline: Any) -> None:
             pipeline.hset(key, "waba_id", waba_id)
             pipeline.pexpire(key, keys.NUMBER_MS)
+            pipeline.sadd(keys.numbers(waba_id), phone_number_id)
+            pipeline.pexpire(keys.numbers(waba_id), keys.NUMBER_MS)
 
         await self._piped(write)
+
+    async def numbers_of(self, waba_id: str) -> list[str]:
+        """The phone numbers that were seen to belong to a WABA that no account names."""
+        return sorted(number.decode() for number in await self._asked(self._redis.smembers(keys.numbers(waba_id))))
 
     async def waba_of(self, phone_number_id: str) -> str | None:
         """The WABA that a phone number was seen to belong to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gatekeeper.core.bill import settled_cell
 from gatekeeper.core.effects import Change
 from gatekeeper.core.plan import Meter, Plan, Row
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
@@ -13,13 +14,14 @@ from gatekeeper.ledger import keys
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class _Case(msgspec.Struct, frozen=True, kw_only=True):
+class _Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needs: tuple[str, ...]
-    unconfirmed: bool
     opens: str
     length: int
     meter: int
+    unconfirmed: bool = False
     tariff: tuple[tuple[int, int], ...]
+    cell: str = ""
 
 
 class _Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +53,10 @@ class _Move(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[_Case, ...]
     lengths: dict[str, int]
     latches: dict[str, int]
+    sent_at: int
     lifetime: int
     meter_lifetime: int
+    spend_lifetime: int
 
 
 def plan(plan: Plan, facts: Facts, meters: dict[Meter, int], *, commit: bool, enforce: bool, registry: str) -> bytes:
@@ -84,14 +88,16 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             leaving=legal.leaving,
             to=legal.to,
             member=settling.member,
-            cases=_cases(settling.rows, meters),
+            cases=_cases(settling.rows, meters, settling),
             own=_cases(settling.own, meters),
             lengths=settling.lengths,
             latches=settling.latches,
+            sent_at=settling.facts.at,
             lifetime=0
             if settling.event is Event.REFUSE
             else keys.SETTLED_MS,  # what Meta never took has no statuses to tell apart
             meter_lifetime=keys.METER_MS,
+            spend_lifetime=keys.SPEND_MS,
         )
     )
 
@@ -115,7 +121,7 @@ def meters(*tables: tuple[Row, ...], first: int) -> dict[Meter, int]:
     return found
 
 
-def _cases(rows: tuple[Row, ...], meters: dict[Meter, int]) -> tuple[_Case, ...]:
+def _cases(rows: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> tuple[_Case, ...]:
     return tuple(
         _Case(
             needs=row.needs,
@@ -124,6 +130,7 @@ def _cases(rows: tuple[Row, ...], meters: dict[Meter, int]) -> tuple[_Case, ...]
             length=row.length,
             meter=meters[row.meter] if row.meter else 0,
             tariff=row.tariff,
+            cell=settled_cell(settling, row).packed if settling else "",
         )
         for row in rows
     )

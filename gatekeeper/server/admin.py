@@ -20,7 +20,7 @@ from gatekeeper.settings import LedgerFailure, Settings
 from gatekeeper.telemetry import Metrics
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_SINCE, _SHUT, _ASSUMED = "<", "!", "?"
+_SINCE, _DENIED, _USED, _ASSUMED = "<", "!", "*", "?"
 
 
 class Admin:
@@ -97,7 +97,7 @@ def thread_state(
     """A thread's windows, free entry point and conversations, with their ends in Unix seconds; null: not open."""
 
     def ends(clock: str) -> int | None:
-        counts = int(fields.get(clock + _SINCE, 0)) > int(fields.get(clock + _SHUT, 0))
+        counts = int(fields.get(clock + _SINCE, 0)) > max(int(fields.get(clock + mark, 0)) for mark in (_DENIED, _USED))
         return int(fields[clock]) if counts and int(fields[clock]) > now else None
 
     def one(clock: str) -> dict[str, Any] | None:
@@ -105,7 +105,7 @@ def thread_state(
         until = max(confirmed or 0, assumed if assumed > now else 0)
         return {"expires": until // 1000, "confirmed": confirmed is not None} if until else None
 
-    categories = sorted({name.removeprefix(CONVERSATION).rstrip("<!?&=@") for name in fields if name.startswith(CONVERSATION)})
+    categories = sorted({name.removeprefix(CONVERSATION).rstrip("<!*?&=@") for name in fields if name.startswith(CONVERSATION)})
     return {
         "phone_number_id": phone_number_id,
         "recipient": recipient,

@@ -158,6 +158,15 @@ async def test_a_send_behind_one_in_flight_may_cost_what_the_other_does(story):
     assert (False, "0", "exact") == third.of("charged", "price", "price_bound")
 
 
+@pytest.mark.parametrize(("at", "reason"), [(h(24) - 1, "inside_open_conversation"), (h(24), "opens_conversation")])
+async def test_one_in_flight_is_expected_to_open_for_24_hours(story, at, reason):
+    """A message that nobody heard of since it was sent covers others no longer than if it had been delivered at once."""
+    await story.template(h(0), "marketing")
+    sent = await story.template(at, "marketing")
+
+    assert reason == sent.reason
+
+
 async def test_an_opener_that_fails_leaves_the_opening_to_the_next(story):
     """An undelivered template opens nothing; the one behind it, delivered, opens and is charged."""
     first, second = [await story.template(h(0), "marketing") for _ in range(2)]

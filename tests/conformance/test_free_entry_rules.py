@@ -185,6 +185,19 @@ async def test_an_ad_is_answered_once(ledger, day):
     assert OPENS == again.of(*SAYS)
 
 
+async def test_an_answer_in_the_same_second_uses_the_ad_up(ledger):
+    """Meta's times are whole seconds, and an automatic answer is quick."""
+    story = Story(ledger, NOW)
+    await story.clicked(h(0))
+    answer = await story.text(h(0))
+    await answer.sent(h(0), **free_entry(), ends=h(2))
+    settled = await answer.delivered(h(0))
+    after = await story.template(h(3), "marketing")
+
+    assert "free_entry_point" == settled.opened
+    assert ("marketing", True) == after.of("category", "charged")
+
+
 @ERAS
 async def test_it_is_uncertain_until_it_is_delivered(ledger, day):
     """Only Android and iOS count and no webhook names the device, so an unconfirmed one is free at best."""
@@ -244,6 +257,18 @@ async def test_a_denial_that_overtakes_the_answer_counts(ledger, day, word, expe
     following = await story.template(h(2), "marketing")
 
     assert (expected[0], None) == following.of("category", "free_entry_expires")
+
+
+@pytest.mark.parametrize(("day", "word", "expected"), DENIALS)
+async def test_a_denial_holds_for_every_answer_to_its_ad(ledger, day, word, expected):
+    """The ad was never on offer, so another answer to it was none either, even one delivered before that we hear of later."""
+    story = Story(ledger, day)
+    await story.clicked(h(0))
+    first, second = await story.template(h(1), "marketing"), await story.template(h(1), "authentication")
+    await first.delivered(h(2), **word)
+    settled = await second.delivered(h(1.5), told=h(3))
+
+    assert ("authentication", True) == settled.of("category", "charged")
 
 
 @pytest.mark.parametrize(("day", "word", "expected"), DENIALS)

@@ -168,6 +168,20 @@ async def test_a_conversation_that_we_never_saw_open(ledger):
     assert ("inside_open_conversation", "marketing") == following.of("reason", "category")
 
 
+@pytest.mark.parametrize("batched", [True, False], ids=["in one webhook", "in two"])
+async def test_what_one_status_leaves_out_another_said(ledger, batched):
+    """`pricing` comes with one status and `conversation` with another; together they are Meta's word."""
+    story = Story(ledger, PMP)
+    await story.wrote(h(0))
+    sent = await story.template(h(1))
+    items = [sent.item("sent", h(1), **pmp("utility")), sent.item("delivered", h(2), conversation=cbp("utility")["conversation"])]
+    settled = [
+        each for group in ([items] if batched else [[item] for item in items]) for each in await story.statuses(h(2), group)
+    ]
+
+    assert [("utility", True, "0.055")] == [each.of("category", "charged", "price") for each in settled]
+
+
 @pytest.mark.parametrize(
     ("word", "drifts"),
     [(pmp("utility"), False), (pmp("marketing"), True), (pmp("utility", "free_customer_service"), True), ({}, False)],
@@ -252,8 +266,10 @@ async def test_a_message_has_no_conversation_to_join(ledger, version):
     first = await story.template(h(0))
     word = cbp("utility") | pmp("utility") if version == "up to v23" else pmp("utility")
     await first.sent(h(0), **word, **({"ends": h(24)} if version == "up to v23" else {}))
-    await first.delivered(h(0), **pmp("utility"))
-    following = await story.template(h(1), lands=True)
+    behind = await story.template(h(1), lands=True)
+    await first.delivered(h(2), **pmp("utility"))
+    following = await story.template(h(3), lands=True)
 
-    assert ("charged_message", None, True) == following.of("reason", "conversation_expires", "charged")
-    assert following.settled.charged
+    for each in (behind, following):
+        assert ("charged_message", None, True) == each.of("reason", "conversation_expires", "charged")
+        assert each.settled.charged

@@ -174,6 +174,18 @@ async def test_the_rate_card_of_a_delivery(ledger, zone, late, after):
 
 @ZONES
 @SIDES
+async def test_the_market_of_a_delivery(ledger, zone, late, after):
+    """A message that is on its way over midnight costs the rate of the market that the country is in when it arrives."""
+    story = Story(ledger, "2026-09-30", zone=zone)
+    sent = await story.template(h(23), to=KAZAKH)
+    settled = await sent.delivered(h(24) + late * SECOND)
+
+    assert "0.0077" == sent.price
+    assert ("0.018" if after else "0.0077") == settled.price
+
+
+@ZONES
+@SIDES
 @pytest.mark.parametrize(
     ("eve", "day", "to", "before", "then"),
     [

@@ -92,6 +92,32 @@ async def test_a_status_is_of_one_account(story):
     assert sent.blocked is None
 
 
+async def test_news_reaches_every_process(ledger):
+    """The one that hears a webhook is seldom the one that sends next."""
+    hears, sends = Story(ledger, DAY), Story(ledger, DAY)
+    before = await sends.template(h(0), "marketing")
+    await hears.template_news(h(1), "marketing", "PAUSED")
+    after = await sends.template(h(2), "marketing")
+
+    assert (None, 132015) == (before.blocked, after.blocked)
+
+
+async def test_a_number_that_no_account_names_has_the_templates_of_its_account(ledger):
+    """Whose it is, the webhooks tell: `entry[].id` beside `metadata.phone_number_id`."""
+    story, number, waba_id = Story(ledger, DAY), "106540352242999", "102290129340999"
+    metadata = {"metadata": {"phone_number_id": number}}
+    await story.post(h(0), "messages", {**metadata, "messages": [story.message(h(0))]}, waba_id=waba_id)
+    before = await story.template(h(1), "offer", number=number)
+    for event, name in (("APPROVED", "offer"), ("PAUSED", "other")):
+        news = {"event": event, "message_template_name": name, "message_template_language": LANGUAGE}
+        news |= {"message_template_category": "UTILITY"}
+        await story.post(h(2), "message_template_status_update", news, waba_id=waba_id)
+    after = [await story.template(h(3), name, number=number) for name in ("offer", "other")]
+
+    assert ("unknown", "USD") == before.of("category", "currency")
+    assert [("utility", None), (None, 132015)] == [each.of("category", "error_code") for each in after]
+
+
 @pytest.mark.parametrize("day", ["2022-04-05", "2023-09-05", "2025-01-14", "2025-09-09", "2026-10-13"])
 async def test_a_refused_template_takes_nothing(ledger, day):
     """It is neither charged nor counted, opens nothing, and is refused before anything else is asked."""
