@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+from gatekeeper.core.accounts import Account
+from gatekeeper.core.calendar import local_day
 from gatekeeper.core.markets import Markets
 from gatekeeper.core.rates import RateCards
 from gatekeeper.core.regimes import Platform, Regime, Regimes
@@ -27,6 +29,10 @@ class Rulebook:
     def platform(self) -> Platform:
         """What holds across regimes."""
         return self.regimes.platform
+
+    def regime_at(self, at: int, account: Account) -> Regime:
+        """The regime in force for *account* at the instant *at*; LookupError before the first."""
+        return self.regime(local_day(at, account.zone))
 
     def regime(self, day: date) -> Regime:
         """The regime in force on *day*; LookupError before the first."""

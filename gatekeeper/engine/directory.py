@@ -54,6 +54,10 @@ class Directory:
         self._templates: dict[str, tuple[str, dict[str, str]]] = {}
         self._billed: dict[tuple[str, str], str] = {}
 
+    def account(self, waba_id: str) -> Account | None:
+        """The account that the configuration names so."""
+        return self._accounts.get(waba_id)
+
     async def number(self, phone_number_id: str) -> Number:
         """Whose number this is: by the configuration, or by what webhooks said."""
         found = self._named.get(phone_number_id) or self._learned.get(phone_number_id)

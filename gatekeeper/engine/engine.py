@@ -18,6 +18,7 @@ from gatekeeper.core.settlement import Settlement, Settling
 from gatekeeper.core.vocabulary import Mode, Reason, State, Verdict
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.engine.intake import Intake
+from gatekeeper.engine.spend import Spend
 from gatekeeper.ledger import calls
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
@@ -49,6 +50,7 @@ class Engine:
         self.book = book
         self.ledger = ledger
         self.directory = Directory(settings.account, ledger)
+        self.spend = Spend(ledger, book, self.directory)
         self._policy = settings.policy
         self._metrics = metrics
         self._complete = complete

@@ -42,6 +42,8 @@ class Admin:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics_page),
                 web.get("/v1/threads/{phone_number_id}/{recipient}", self._thread),
+                web.get("/v1/spend", self._spend),
+                web.get("/v1/spend/lines", self._spend_lines),
                 *more,
             ]
         )
@@ -78,6 +80,24 @@ class Admin:
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _spend(self, request: web.Request) -> web.Response:
+        return await self._billed(request, self._engine.spend.report)
+
+    async def _spend_lines(self, request: web.Request) -> web.Response:
+        return await self._billed(request, self._engine.spend.lines)
+
+    async def _billed(self, request: web.Request, ask: Callable[..., Awaitable[dict[str, Any]]]) -> web.Response:
+        waba_id = request.query.get("waba_id", "")
+        if not (waba_id.isascii() and waba_id.isdigit()):
+            raise web.HTTPBadRequest(text="waba_id must name a WhatsApp Business Account: ?waba_id=102290129340398&month=2026-10")
+        try:
+            found = await ask(waba_id, request.query.get("month"), now=self._now())
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"month: {error}") from None
+        except LedgerError as error:
+            raise web.HTTPServiceUnavailable(text=f"The ledger is out of reach: {error}") from None
+        return web.json_response(body=msgspec.json.encode(found))
 
     async def _thread(self, request: web.Request) -> web.Response:
         number_id, written = request.match_info["phone_number_id"], request.match_info["recipient"]
