@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from tqdm import tqdm
@@ -47,7 +47,7 @@ class _Send(msgspec.Struct, kw_only=True):
 
 
 class _FreeUsed(msgspec.Struct, kw_only=True):
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=0)]
     waba_id: str = ""
     phone_number_id: str = ""
 

@@ -166,7 +166,7 @@ def described(settings: Settings) -> dict[str, Any]:
         account["access_token"] = "set" if account["access_token"] else "absent"
     for section, key in (("server", "grace"), ("upstream", "connect_timeout"), ("upstream", "timeout"), ("ledger", "timeout")):
         shown[section][key] = f"{shown[section][key]}ms"
-    shown["ledger"]["url"] = re.sub(r"//[^@/]*@", "//…@", shown["ledger"]["url"])
+    shown["ledger"]["url"] = re.sub(r"(?<=//)[^@/]*(?=@)|(?<=password=)[^&]*", "…", shown["ledger"]["url"])
     return shown
 
 

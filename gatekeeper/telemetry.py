@@ -48,6 +48,7 @@ class Metrics:
 
 def logger(stream: TextIO | None = None) -> structlog.stdlib.BoundLogger:
     """A logger that writes one JSON object a line to *stream* (standard error), timestamps in UTC."""
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # what a peer breaks is counted and answered, not traced
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

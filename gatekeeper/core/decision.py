@@ -132,7 +132,8 @@ def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Deci
     }
     state = State.DEGRADED if outcome is None else State.COLD if outcome.cold else State.WARM
     if blocked is not None and enforce:
-        return msgspec.structs.replace(refused(blocked, plan, state=state), **expiries)
+        asked = State.WARM if outcome is None and plan.refusal else state  # what Meta refuses anyway needs no ledger
+        return msgspec.structs.replace(refused(blocked, plan, state=asked), **expiries)
     said = _without_ledger(plan) if outcome is None else _picked(plan, outcome, clocks)
     if plan.sent.group:
         said |= {"price": None, "price_bound": PriceBound.UNKNOWN}

@@ -62,6 +62,7 @@ class Ledger:
         self._scripts = scripts.load()
         self._on_change = on_change or (lambda _up: None)
         self._probe: asyncio.Task[None] | None = None
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
         self.up = True
         never = Retry(NoBackoff(), 0)  # a script that was cut off may have run: asking twice would take twice
         self._redis: Any
@@ -261,8 +262,12 @@ class Ledger:
             question.close()
             raise LedgerError("the ledger is away")
         try:
-            async with asyncio.timeout(self._timeout):
-                return await question
+            async with self._slots:  # a burst of ours is no fault of the ledger's, so waiting for each other is not timed
+                if not self.up:
+                    question.close()
+                    raise LedgerError("the ledger is away")
+                async with asyncio.timeout(self._timeout):
+                    return await question
         except (RedisError, OSError, TimeoutError) as error:
             if not isinstance(error, ResponseError) or isinstance(error, BusyLoadingError | ReadOnlyError):
                 self._lost()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 import msgspec
 
-_GATED = re.compile(r"(?:/[^?#]*?)?/(?P<number>\d+)/(?P<api>messages|marketing_messages)/?(?:[?#].*)?", re.DOTALL)
+_GATED = re.compile(r"(?:/.*)?/(?P<number>[0-9]+)/(?P<api>messages|marketing_messages)", re.DOTALL | re.IGNORECASE)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -17,6 +18,17 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def gated(path: str) -> Target | None:
-    """Read a request's path; None: not a send."""
-    found = _GATED.fullmatch(path)
-    return Target(found["number"], found["api"] == "marketing_messages") if found else None
+    """Read a request's path, as it stands in the request line; None: not a send."""
+    found = _GATED.fullmatch(plain(path))
+    return Target(found["number"], found["api"].lower() == "marketing_messages") if found else None
+
+
+def plain(path: str) -> str:
+    """The path as the upstream will read it: without a query, percent signs, empty segments or dots, so that none hides a send."""
+    segments: list[str] = []
+    for segment in unquote(path.partition("?")[0].partition("#")[0]).split("/"):
+        if segment == "..":
+            segments = segments[:-1]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return "/" + "/".join(segments)

@@ -9,13 +9,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, TypeVar
 
+import aiohttp
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError
@@ -36,6 +37,7 @@ from gatekeeper.telemetry import FAULT, LEDGER_BACK, LEDGER_LOST, LEDGER_RESTART
 
 _POST, _GET = "POST", "GET"
 _BACKLOG = 1024
+_Response = TypeVar("_Response", bound=web.StreamResponse)
 
 
 def unix_ms() -> int:
@@ -46,19 +48,25 @@ def unix_ms() -> int:
 class Listener:
     """The public listener: one function from request to answer."""
 
-    def __init__(self, sends: Sends, webhooks: Webhooks, upstream: Upstream, webhook_path: str, log: Any) -> None:
+    def __init__(
+        self, sends: Sends, webhooks: Webhooks, upstream: Upstream, webhook_path: str, log: Any, courses: asyncio.TaskGroup
+    ) -> None:
         self._sends = sends
         self._webhooks = webhooks
         self._upstream = upstream
         self._webhook_path = webhook_path
         self._log = log
+        self._courses = courses
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Hand a request to the gate, to the webhooks, or through."""
         try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
             return await self._handed(request)
-        except ConnectionError:  # the client went away
-            raise
+        except (ConnectionError, HttpProcessingError, aiohttp.ClientPayloadError):  # the caller broke off; nobody reads this
+            return refusal_response(fault(400, "Invalid request", "The request broke off."), trace="gatekeeper")
         except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
             self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
             refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
@@ -68,23 +76,18 @@ class Listener:
         if not request.raw_path.startswith("/"):
             return refusal_response(fault(400, "Invalid request", "The request target is not a path."), trace="gatekeeper")
         if request.path == self._webhook_path and request.method in (_GET, _POST):
-            return await (self._webhooks.receive(request) if request.method == _POST else self._webhooks.handshake(request))
+            if request.method == _GET:
+                return await self._webhooks.handshake(request)
+            return await self._finished(self._webhooks.receive(request))
         if request.method == _POST:
-            target = gated(plain(request.raw_path))
+            target = gated(request.raw_path)
             if target is not None:
-                return await self._sends.handle(request, target)
+                return await self._finished(self._sends.handle(request, target))
         return await pass_through(request, self._upstream)
 
-
-def plain(raw_path: str) -> str:
-    """The path as the upstream will read it: without a query, percent signs, empty segments or dots, so that none hides a send."""
-    segments: list[str] = []
-    for segment in unquote(raw_path.partition("?")[0]).split("/"):
-        if segment == "..":
-            segments = segments[:-1]
-        elif segment not in ("", "."):
-            segments.append(segment)
-    return "/" + "/".join(segments)
+    async def _finished(self, course: Coroutine[Any, Any, _Response]) -> _Response:
+        """Bring a course to its end even when its caller hangs up: a message may be on its way, and a webhook half in the ledger."""
+        return await asyncio.shield(self._courses.create_task(course))
 
 
 class Gate:
@@ -136,7 +139,8 @@ async def running(
         webhooks = Webhooks(engine, settings.webhook, metrics, log, now)
         stack.push_async_callback(webhooks.close)
         sends = Sends(engine, upstream, settings, metrics, log, now)
-        listener = Listener(sends, webhooks, upstream, settings.webhook.path, log)
+        courses = await stack.enter_async_context(asyncio.TaskGroup())
+        listener = Listener(sends, webhooks, upstream, settings.webhook.path, log, courses)
         admin = Admin(engine, upstream, settings, metrics, now).application(*customer_routes)
         await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
         grace = settings.server.grace / 1000
@@ -190,8 +194,8 @@ def _bound(listen: str, key: str, stack: contextlib.AsyncExitStack) -> socket.so
         bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(where)
-    except OSError as error:
-        raise ConfigError(f"$.server.{key}: cannot listen on {listen}: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"$.server.{key}: cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
     return bound
 
 

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
@@ -16,6 +15,8 @@ from gatekeeper.core.vocabulary import Refusal
 from gatekeeper.meta.graph_errors import refusal_body
 
 OURS = "gatekeeper-"
+# What aiohttp's client would add to a request that lacks it.
+AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _JSON = "application/json; charset=utf-8"
 # Between us and one neighbour only. Source: RFC 9110, section 7.6.1.
 _HOP_BY_HOP = frozenset(
@@ -63,9 +64,10 @@ def upstream_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False
     """The headers of a request that go on: neither hop-by-hop nor ours. The length of a *stream* stays, for it is not known otherwise."""
     listed = list(headers)
     named = _named_by_connection(listed)
-    drop = _NOT_SENT if stream else _NOT_SENT | {"content-length"}
+    drop = _NOT_SENT if stream else _NOT_SENT | {"content-length", "idempotency-key"}
+    spelled: dict[str, str] = {}  # aiohttp keeps only the last of a header that comes in two spellings
     return CIMultiDict(
-        (name, value)
+        (spelled.setdefault(lower, name), value)
         for name, value in listed
         if (lower := name.lower()) not in drop and lower not in named and not lower.startswith(OURS)
     )
@@ -109,22 +111,43 @@ def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:
 
 
 def _inflated(body: bytes, window: int, most: int) -> bytes:
-    try:
-        inflater = zlib.decompressobj(window)
-        text = inflater.decompress(body, most + 1)
-    except zlib.error:
-        if window != zlib.MAX_WBITS:
-            raise ValueError("the body is not what its content encoding says") from None
-        try:  # `deflate` without its header, as some clients send it
-            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-            text = inflater.decompress(body, most + 1)
+    """Inflate every member of *body*."""
+    text = b""
+    while body:
+        try:
+            inflater = zlib.decompressobj(window)
+            text += inflater.decompress(body, most + 1 - len(text))
         except zlib.error:
+            if window == zlib.MAX_WBITS:  # `deflate` without its header, as some clients send it
+                return _inflated(body, -zlib.MAX_WBITS, most)
             raise ValueError("the body is not what its content encoding says") from None
-    if len(text) > most:
-        raise TooLarge
-    if not inflater.eof:
-        raise ValueError("the body ends before its content encoding does")
+        if len(text) > most:
+            raise TooLarge
+        if not inflater.eof:
+            raise ValueError("the body ends before its content encoding does")
+        body = inflater.unused_data
     return text
+
+
+class _Untouched:
+    """An answer of the upstream's: aiohttp's own Server and default Content-Type are not added to it."""
+
+    headers: CIMultiDict[str]
+
+    async def _prepare_headers(self) -> None:
+        given = {name.lower() for name in self.headers}
+        await super()._prepare_headers()  # type: ignore[misc]
+        for name in ("Server", "Content-Type"):
+            if name.lower() not in given:
+                self.headers.popall(name, None)
+
+
+class Answer(_Untouched, web.Response):
+    """An upstream's answer that was read whole."""
+
+
+class StreamedAnswer(_Untouched, web.StreamResponse):
+    """An upstream's answer on its way."""
 
 
 class _GraphHandler(RequestHandler):
@@ -134,8 +157,8 @@ class _GraphHandler(RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer a request that could not be read, or that broke our handler."""
-        if status >= _SERVER_ERROR and not isinstance(exc, HttpProcessingError):
-            return super().handle_error(request, status, exc, message)
+        if request.writer.output_size > 0:
+            raise ConnectionError  # half an answer is out; only a broken connection says so
         refusal = fault(status, "Invalid request", "The HTTP request could not be read.")
         response = refusal_response(refusal, trace="gatekeeper")
         response.force_close()
@@ -146,7 +169,7 @@ class GraphServer(web.Server):
     """aiohttp's server, on connections whose errors have Graph's shape; bodies stay as they came, compressed ones too."""
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
-        super().__init__(handler, access_log=None, auto_decompress=False)
+        super().__init__(handler, handler_cancellation=True, access_log=None, auto_decompress=False)
 
     def __call__(self) -> RequestHandler:
         """Make a connection's handler."""

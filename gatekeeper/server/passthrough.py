@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 from aiohttp import web
 
-from gatekeeper.server.http import answer_headers, fault, refusal_response, upstream_headers
+from gatekeeper.server.http import StreamedAnswer, answer_headers, fault, refusal_response, upstream_headers
 from gatekeeper.server.upstream import Upstream
 
 _TRACE = "gatekeeper-pass-through"
@@ -19,9 +19,7 @@ async def pass_through(request: web.BaseRequest, upstream: Upstream) -> web.Stre
     response: web.StreamResponse | None = None
     try:
         async with upstream.stream(request.method, request.raw_path, headers, body) as answer:
-            response = web.StreamResponse(
-                status=answer.status, reason=answer.reason, headers=answer_headers(answer.headers.items())
-            )
+            response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=answer_headers(answer.headers.items()))
             await response.prepare(request)
             if request.method != "HEAD" and answer.status not in _NO_BODY:
                 async for chunk in answer.content.iter_any():

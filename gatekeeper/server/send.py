@@ -24,6 +24,7 @@ from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer, decode_answer
 from gatekeeper.meta.sends import MalformedSend, Send, decode_send
 from gatekeeper.server.headers import added, decision_headers
+from gatekeeper.server.http import Answer as Upstreamed
 from gatekeeper.server.http import (
     TooLarge,
     UnknownEncoding,
@@ -41,7 +42,7 @@ from gatekeeper.telemetry import DECISION, FAULT, Metrics
 
 _DRY_RUN = "Gatekeeper-Dry-Run"
 _CALLER = "Gatekeeper-Caller"
-_LONGEST_CALLER = 64
+_LONGEST = 64
 _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
 _RETRY_LATER = {Reason.LEDGER_UNAVAILABLE: "1"}  # seconds
 _TRUE = ("true", "1")
@@ -80,7 +81,7 @@ class Sends:
 
     async def handle(self, request: web.BaseRequest, target: Target) -> web.Response:
         """Decide one send, and let it out or not."""
-        caller = request.headers.get(_CALLER, "")[:_LONGEST_CALLER]
+        caller = request.headers.get(_CALLER, "")[:_LONGEST].encode("ascii", "replace").decode()
         course = _Course(id=secrets.token_hex(12), target=target, caller=caller, started=perf_counter())
         dry = request.headers.get(_DRY_RUN, "").lower() in _TRUE
         try:
@@ -113,11 +114,12 @@ class Sends:
             return self._refuse(course, _bad(415, "The Content-Encoding is not one of gzip, deflate and identity."), None)
         except MalformedSend as malformed:
             refusal = Refusal(code=malformed.code, title=malformed.title, details=malformed.details)
+            verdict = (refused if self._enforce else passed_unread)(Reason.MALFORMED_REQUEST, refusal=refusal)
             if self._enforce or dry:
-                return self._refuse(course, refusal, refused(Reason.MALFORMED_REQUEST, refusal=refusal), dry=dry)
-            return await self._forward(request, body, course, None, passed_unread(Reason.MALFORMED_REQUEST, refusal=refusal))
+                return self._refuse(course, refusal, verdict, dry=dry)
+            return await self._forward(request, body, course, None, verdict)
 
-        course.recipient, course.type = masked(send.to or send.recipient or ""), send.type
+        course.recipient, course.type = masked(send.to or send.recipient or ""), send.type[:_LONGEST]
         if not send.known_type:
             self._metrics.unknown_types.inc()
         decided = await self._engine.decide(
@@ -168,7 +170,7 @@ class Sends:
         self._record(course, decision)
         headers = answer_headers(answer.headers.items())
         headers.popall("Content-Length", None)
-        return web.Response(
+        return Upstreamed(
             status=answer.status, reason=answer.reason, body=answer.body, headers=added(headers, self._headers(course, decision))
         )
 
@@ -237,7 +239,7 @@ class Sends:
             DECISION,
             id=course.id,
             dry_run=dry,
-            phone_number_id=course.target.phone_number_id,
+            phone_number_id=course.target.phone_number_id[:_LONGEST],
             recipient=course.recipient,
             caller=course.caller,
             type=course.type,

@@ -12,11 +12,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
+from gatekeeper.server.http import AUTOMATIC
 from gatekeeper.settings import Upstream as UpstreamSettings
 
 _CONNECTIONS = 1024
 _MOST_ANSWER = 4 << 20
-_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -40,7 +40,7 @@ class Upstream:
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=_AUTOMATIC,
+            skip_auto_headers=AUTOMATIC,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout),
             trust_env=False,
         )

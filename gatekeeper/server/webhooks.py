@@ -15,7 +15,7 @@ from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import NotAWebhook, decode_webhook
-from gatekeeper.server.http import TooLarge, fault, read_body, refusal_response, upstream_headers
+from gatekeeper.server.http import AUTOMATIC, TooLarge, fault, read_body, refusal_response, upstream_headers
 from gatekeeper.settings import Webhook
 from gatekeeper.telemetry import FORWARD_FAILED, ITEM_SKIPPED, WEBHOOK, Metrics
 
@@ -37,7 +37,10 @@ class Webhooks:
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
         self._session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=_FORWARD_S), auto_decompress=False
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=_FORWARD_S),
+            auto_decompress=False,
+            skip_auto_headers=AUTOMATIC,
         )
 
     async def close(self) -> None:
