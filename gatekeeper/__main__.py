@@ -88,7 +88,7 @@ def _flat(value: Any, path: str) -> list[tuple[str, Any]]:
     """Every leaf of nested values, with its path."""
     if isinstance(value, dict):
         return [leaf for key, one in value.items() for leaf in _flat(one, f"{path}.{key}" if path else key)]
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
         return [leaf for n, one in enumerate(value) for leaf in _flat(one, f"{path}[{n}]")]
     return [(path, value)]
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -245,12 +246,14 @@ def _mistakes(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.server.workers", "at least 1"))
     if not settings.webhook.path.startswith("/"):
         found.append(("$.webhook.path", "starts with a slash"))
-    if not re.match(r"https?://[^/]", settings.upstream.base_url):
+    if not re.fullmatch(r"https?://[^/?#]+[^?#]*", settings.upstream.base_url) or not _port_fits(settings.upstream.base_url):
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
+    listed = not isinstance(settings.webhook.forward_to, str)
     for n, url in enumerate(settings.webhook.targets):
-        if not re.match(r"https?://[^/]", url):
-            found.append((f"$.webhook.forward_to[{n}]", "an http:// or https:// URL"))
-    if settings.ledger.url != EMBEDDED and not re.match(r"(rediss?|unix)://", settings.ledger.url):
+        if not re.match(r"https?://[^/]", url) or not _port_fits(url):
+            found.append((f"$.webhook.forward_to[{n}]" if listed else "$.webhook.forward_to", "an http:// or https:// URL"))
+    fits = re.match(r"(rediss?|unix)://", settings.ledger.url) and _port_fits(settings.ledger.url)
+    if settings.ledger.url != EMBEDDED and not fits:
         found.append(("$.ledger.url", '"embedded" or a redis://, rediss:// or unix:// URL'))
     if settings.ledger.cluster and settings.ledger.url == EMBEDDED:
         found.append(("$.ledger.cluster", "the embedded ledger is not a cluster"))
@@ -287,7 +290,16 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
         for m, template in enumerate(account.template)
         for key, text in _template_mistakes(template)
     ]
+    named = [(template.name, template.language) for template in account.template]
+    found += [(f"template[{m}]", "this name and language stand above") for m, key in enumerate(named) if key in named[:m]]
     return found
+
+
+def _port_fits(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _template_mistakes(template: Template) -> list[tuple[str, str]]:

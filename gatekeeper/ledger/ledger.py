@@ -258,9 +258,6 @@ class Ledger:
 
     async def _asked(self, question: Coroutine[Any, Any, _T]) -> _T:
         """Await Redis no longer than allowed; LedgerError when it fails, and at once while it is known to be away."""
-        if not self.up:
-            question.close()
-            raise LedgerError("the ledger is away")
         try:
             async with self._slots:  # a burst of ours is no fault of the ledger's, so waiting for each other is not timed
                 if not self.up:

@@ -9,9 +9,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -37,7 +37,6 @@ from gatekeeper.telemetry import FAULT, LEDGER_BACK, LEDGER_LOST, LEDGER_RESTART
 
 _POST, _GET = "POST", "GET"
 _BACKLOG = 1024
-_Response = TypeVar("_Response", bound=web.StreamResponse)
 
 
 def unix_ms() -> int:
@@ -57,9 +56,29 @@ class Listener:
         self._webhook_path = webhook_path
         self._log = log
         self._courses = courses
+        self._running: set[asyncio.Task[web.StreamResponse]] = set()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Hand a request to the gate, to the webhooks, or through."""
+        """
+        Hand a request to the gate, to the webhooks, or through.
+
+        A send and a webhook come to their end even when their caller hangs up: a message may be on its way, and a webhook half in
+        the ledger.
+        """
+        course = self._answered(request)
+        if request.method != _POST or self._passes(request):
+            return await course
+        task = self._courses.create_task(course)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def abandon(self) -> None:
+        """Break off what is still running when the grace is over."""
+        for task in self._running:
+            task.cancel()
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -72,22 +91,18 @@ class Listener:
             refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
             return refusal_response(refusal, trace="gatekeeper")
 
+    def _passes(self, request: web.BaseRequest) -> bool:
+        return request.path != self._webhook_path and gated(request.raw_path) is None
+
     async def _handed(self, request: web.BaseRequest) -> web.StreamResponse:
         if not request.raw_path.startswith("/"):
             return refusal_response(fault(400, "Invalid request", "The request target is not a path."), trace="gatekeeper")
         if request.path == self._webhook_path and request.method in (_GET, _POST):
-            if request.method == _GET:
-                return await self._webhooks.handshake(request)
-            return await self._finished(self._webhooks.receive(request))
-        if request.method == _POST:
-            target = gated(request.raw_path)
-            if target is not None:
-                return await self._finished(self._sends.handle(request, target))
+            return await (self._webhooks.receive(request) if request.method == _POST else self._webhooks.handshake(request))
+        target = gated(request.raw_path) if request.method == _POST else None
+        if target is not None:
+            return await self._sends.handle(request, target)
         return await pass_through(request, self._upstream)
-
-    async def _finished(self, course: Coroutine[Any, Any, _Response]) -> _Response:
-        """Bring a course to its end even when its caller hangs up: a message may be on its way, and a webhook half in the ledger."""
-        return await asyncio.shield(self._courses.create_task(course))
 
 
 class Gate:
@@ -141,6 +156,7 @@ async def running(
         sends = Sends(engine, upstream, settings, metrics, log, now)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         listener = Listener(sends, webhooks, upstream, settings.webhook.path, log, courses)
+        stack.push_async_callback(listener.abandon)
         admin = Admin(engine, upstream, settings, metrics, now).application(*customer_routes)
         await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
         grace = settings.server.grace / 1000
@@ -194,6 +210,7 @@ def _bound(listen: str, key: str, stack: contextlib.AsyncExitStack) -> socket.so
         bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(where)
+        bound.listen(_BACKLOG)  # a second gate on this address fails here, whichever of the two came first
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"$.server.{key}: cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
     return bound
