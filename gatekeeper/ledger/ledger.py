@@ -30,6 +30,7 @@ from gatekeeper.ledger.calls import Call
 
 PROBE_S = 0.5
 _CONNECTIONS = 64
+_CHUNK = 100  # calls that are answered well within the time-out, and that others wait behind
 _LINKS = 9  # as many as lua/prelude.lua follows
 _VERSION = b"version"  # no template fact is called that: each names a template after a space
 _RECORD = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
@@ -91,10 +92,10 @@ class Ledger:
         await self._asked(self._redis.ping())
 
     async def run(self, batch: Sequence[Call]) -> list[Any]:
-        """Run scripts in their order, in one round trip; what each returns comes back."""
-        if not batch:
-            return []
-        answers: list[Any] = await self._asked(self._evaluated(batch))
+        """Run scripts in their order, in one round trip for so many; what each returns comes back."""
+        answers: list[Any] = []
+        for start in range(0, len(batch), _CHUNK):
+            answers += await self._asked(self._evaluated(batch[start : start + _CHUNK]))
         return answers
 
     async def authorize(
@@ -111,11 +112,14 @@ class Ledger:
     async def records(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
         """The reservations of messages, by (tag, wamid); one that nobody knows is absent."""
 
-        def ask(pipeline: Any) -> None:
-            for tag, wamid in wanted:
-                pipeline.hmget(keys.message(tag, wamid), *_RECORD)
+        found: list[Any] = []
+        for start in range(0, len(wanted), _CHUNK):
 
-        found = await self._piped(ask) if wanted else []
+            def ask(pipeline: Any, some: Sequence[tuple[str, str]] = wanted[start : start + _CHUNK]) -> None:
+                for tag, wamid in some:
+                    pipeline.hmget(keys.message(tag, wamid), *_RECORD)
+
+            found += await self._piped(ask)
         return {
             key: Record(
                 facts=_facts(facts),

@@ -74,11 +74,13 @@ def upstream_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False
 
 
 def answer_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
-    """The headers of an answer that go back."""
+    """The headers of an answer that go back: neither hop-by-hop, nor what only we say."""
     listed = list(headers)
     named = _named_by_connection(listed)
     return CIMultiDict(
-        (name, value) for name, value in listed if (lower := name.lower()) not in _HOP_BY_HOP and lower not in named
+        (name, value)
+        for name, value in listed
+        if (lower := name.lower()) not in _HOP_BY_HOP and lower not in named and not lower.startswith(OURS)
     )
 
 
@@ -154,7 +156,11 @@ class _GraphHandler(RequestHandler):
     """A connection whose own errors have Graph's shape and are no tracebacks."""
 
     def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Answer a request that could not be read, or that broke our handler."""
         if request.writer.output_size > 0:
