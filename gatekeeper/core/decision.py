@@ -152,10 +152,12 @@ def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, A
         "category": row.category or (conversation_name(joined[0]) if len(joined) == 1 else None),
         "opens": conversation_name(row.opens) if row.opens else None,
         "charged": row.charged and not free,
-        "free_remaining": max(row.free - outcome.reading - 1, 0) if row.meter else None,
+        "free_remaining": max(row.free - outcome.reading - 1, 0) if row.meter and not row.steps else None,
         "conversation_expires": max((clocks[clock] for clock in joined), default=None),
         **_priced(outcome.cost, outcome.most),
     }
+    if row.steps and outcome.cost not in (UNKNOWN_PRICE, row.price) and said["price_bound"] is PriceBound.EXACT:
+        said["price_bound"] = PriceBound.AT_MOST  # a tier reached by our own count; Meta's, over all partners, can only be higher
     if outcome.unseen:
         said["reason"] = Reason.WINDOW_UNKNOWN
     return said | _unheard_of(plan, row)

@@ -64,11 +64,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     charged: bool = False
     meter: Meter | None = None
     free: int = 0
+    steps: tuple[tuple[int, int], ...] = ()
     meta: bool = False
 
     @property
     def tariff(self) -> tuple[tuple[int, int], ...]:
         """Steps of (up to this reading, price); the last step's bound is -1: no bound."""
+        if self.steps:
+            return self.steps
         price = UNKNOWN_PRICE if self.price is None else self.price
         return ((self.free, 0), (-1, price)) if self.meter and self.free else ((-1, price),)
 
@@ -183,6 +186,11 @@ def rows(
             needs = () if window_at_send else (Clock.CUSTOMER_SERVICE_WINDOW.name.lower(),)
         opens = book.regimes.clocks(case.opens, product)[0] if case.opens else ""
         allowance = regime.allowance.get(case.allowance)
+        meter = Meter(case.allowance, _owner(allowance.per, account, sent), month(at, account.zone)) if allowance else None
+        column = regimes.named(case.price, product)
+        steps = volume_steps(column, card, market, book) if case.tiers else ()
+        if steps:
+            meter = Meter(f"volume/{column}/{market}", account.portfolio, month(at, account.zone))
         found.append(
             Row(
                 case=case,
@@ -190,10 +198,11 @@ def rows(
                 opens=opens,
                 length=book.platform.length_ms(opens, day) if opens else 0,
                 category=None if case.category == regimes.JOINED else regimes.named(case.category, product) or None,
-                price=price_of(regimes.named(case.price, product), card, market, book) if case.price else 0,
+                price=price_of(column, card, market, book) if case.price else 0,
                 charged=bool(case.price),
-                meter=Meter(case.allowance, _owner(allowance.per, account, sent), month(at, account.zone)) if allowance else None,
+                meter=meter,
                 free=allowance.free if allowance else 0,
+                steps=steps,
             )
         )
     return tuple(found)
@@ -204,6 +213,18 @@ def price_of(column: str, card: RateCard | None, market: str | None, book: Ruleb
     if card is None or market is None:
         return None
     return card.rate(market, book.platform.price_column.get(column, column))
+
+
+def volume_steps(column: str, card: RateCard | None, market: str | None, book: Rulebook) -> tuple[tuple[int, int], ...]:
+    """
+    The volume tiers of a category in a market, as steps of (up to this reading, price); empty where the card has none.
+
+    Only the messages inside a tier get its rate. Source: Meta, "Pricing", copy of 2026-03-02.
+    """
+    if card is None or market is None:
+        return ()
+    tiers = card.tiers.get((market, book.platform.price_column.get(column, column)), ())
+    return tuple((-1 if tier.last is None else tier.last, tier.rate) for tier in tiers)
 
 
 def free_meter(account: Account, phone_number_id: str, book: Rulebook, *, at: int) -> Meter | None:

@@ -205,12 +205,14 @@ def _believed(
         return (*template, msgspec.structs.replace(template[-1], needs=()))
     kept = [row for row in asked if row.case.reason not in _FREE_ENTRY_REASONS]
     last = kept[-1]
+    flat = msgspec.structs.replace(last, needs=(), category=category, free=0, steps=(), meter=None if last.steps else last.meter)
     if word.type == _REGULAR:
+        if last.steps and last.category == category:
+            return (msgspec.structs.replace(last, needs=()),)
         price = price_of(category, book.rates.on(account.currency, day), market, book)
-        charging = msgspec.structs.replace(last, needs=(), category=category, price=price, charged=True, free=0)
-        return (charging,)
+        return (msgspec.structs.replace(flat, price=price, charged=True),)
     if word.type is not None:
-        return (msgspec.structs.replace(last, needs=(), category=category, price=0, charged=False, free=0),)
+        return (msgspec.structs.replace(flat, price=0, charged=False),)
     conversations = book.regime(day).has_conversations
     if word.model != _CONVERSATION_MODEL and not conversations:
         return tuple(kept)  # a per-message word without a type: only the category is news
@@ -222,16 +224,7 @@ def _believed(
     ]
     # Meta counts the message to a conversation that we know nothing of, or that outlived its regime: it was inside one.
     inside = msgspec.structs.replace(
-        last,
-        needs=(),
-        opens=own,
-        length=book.platform.length_ms(own, day),
-        category=category,
-        price=0,
-        charged=False,
-        meter=None,
-        free=0,
-        meta=True,
+        flat, opens=own, length=book.platform.length_ms(own, day), price=0, charged=False, meter=None, meta=True
     )
     return (*agreeing, inside)
 

@@ -111,7 +111,6 @@ class Ledger:
 
     async def records(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
         """The reservations of messages, by (tag, wamid); one that nobody knows is absent."""
-
         found: list[Any] = []
         for start in range(0, len(wanted), _CHUNK):
 

@@ -159,7 +159,7 @@ class _GraphHandler(RequestHandler):
         self,
         request: web.BaseRequest,
         status: int = 500,
-        exc: BaseException | None = None,
+        exc: BaseException | None = None,  # noqa: ARG002 - aiohttp's signature
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Answer a request that could not be read, or that broke our handler."""
