@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
 LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
-STARTED, STOPPED = "started", "stopped"
+STARTED, STOPPED, ONE_WORKER = "started", "stopped", "workers_ignored"
 FORWARD_FAILED, ITEM_SKIPPED, FAULT = "forward_failed", "item_skipped", "fault"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -58,11 +59,26 @@ def logger(stream: TextIO | None = None) -> structlog.stdlib.BoundLogger:
             structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_Unbroken(stream or sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
     bound: structlog.stdlib.BoundLogger = structlog.get_logger()
     return bound
+
+
+class _Unbroken:
+    """A stream that nobody may read any more: a line that cannot be written is lost, and never costs a send."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _json(value: Any, **_: Any) -> str:

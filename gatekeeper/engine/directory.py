@@ -88,12 +88,14 @@ class Directory:
         if name is None or language is None:
             return Registry()
         account, reachable = number.account, True
-        if account.waba_id not in self._templates or not number.named:
+        version, learned = self._templates.get(account.waba_id, ("", {}))
+        if not version:
             try:
-                self._templates[account.waba_id] = await self._ledger.templates(account.portfolio, account.waba_id)
+                version, learned = await self._ledger.templates(account.portfolio, account.waba_id)
             except LedgerError:
                 reachable = False
-        version, learned = self._templates.get(account.waba_id, ("0", {}))
+            if reachable and number.named:  # only what an account names is kept: anybody can make up a number
+                self._templates[account.waba_id] = version, learned
         found = _merged(account, name, language, learned)
         return Registry(version=version if number.named else "", template=found, reachable=reachable)
 

@@ -264,7 +264,6 @@ class Ledger:
         try:
             async with self._slots:  # a burst of ours is no fault of the ledger's, so waiting for each other is not timed
                 if not self.up:
-                    question.close()
                     raise LedgerError("the ledger is away")
                 async with asyncio.timeout(self._timeout):
                     return await question
@@ -272,6 +271,8 @@ class Ledger:
             if not isinstance(error, ResponseError) or isinstance(error, BusyLoadingError | ReadOnlyError):
                 self._lost()
             raise LedgerError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
+        finally:
+            question.close()  # one that was never asked would be a warning
 
     def _lost(self) -> None:
         if self.up:

@@ -13,10 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError
@@ -27,13 +25,13 @@ from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta.paths import gated
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
-from gatekeeper.server.http import GraphServer, fault, refusal_response
+from gatekeeper.server.http import BrokenOff, GraphServer, fault, refusal_response
 from gatekeeper.server.passthrough import pass_through
 from gatekeeper.server.send import Sends
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.settings import EMBEDDED, Settings, address
-from gatekeeper.telemetry import FAULT, LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, STARTED, STOPPED, Metrics
+from gatekeeper.telemetry import FAULT, LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, ONE_WORKER, STARTED, STOPPED, Metrics
 
 _POST, _GET = "POST", "GET"
 _BACKLOG = 1024
@@ -73,8 +71,10 @@ class Listener:
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def abandon(self) -> None:
-        """Break off what is still running when the grace is over."""
+    async def abandon(self, grace: float) -> None:
+        """Let what is still running end, and break it off when the grace is over."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
         for task in self._running:
             task.cancel()
 
@@ -84,7 +84,7 @@ class Listener:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0
             return await self._handed(request)
-        except (ConnectionError, HttpProcessingError, aiohttp.ClientPayloadError):  # the caller broke off; nobody reads this
+        except BrokenOff:  # nobody reads this
             return refusal_response(fault(400, "Invalid request", "The request broke off."), trace="gatekeeper")
         except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
             self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
@@ -99,6 +99,8 @@ class Listener:
             return refusal_response(fault(400, "Invalid request", "The request target is not a path."), trace="gatekeeper")
         if request.path == self._webhook_path and request.method in (_GET, _POST):
             return await (self._webhooks.receive(request) if request.method == _POST else self._webhooks.handshake(request))
+        if any("\udc80" <= letter <= "\udcff" for _, value in request.headers.items() if not value.isascii() for letter in value):
+            return refusal_response(fault(400, "Invalid request", "A header is neither ASCII nor UTF-8."), trace="gatekeeper")
         target = gated(request.raw_path) if request.method == _POST else None
         if target is not None:
             return await self._sends.handle(request, target)
@@ -156,10 +158,10 @@ async def running(
         sends = Sends(engine, upstream, settings, metrics, log, now)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         listener = Listener(sends, webhooks, upstream, settings.webhook.path, log, courses)
-        stack.push_async_callback(listener.abandon)
+        grace = settings.server.grace / 1000
+        stack.push_async_callback(listener.abandon, grace)
         admin = Admin(engine, upstream, settings, metrics, now).application(*customer_routes)
         await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
-        grace = settings.server.grace / 1000
         await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
         yield Gate(_url(bound), _url(admin_bound), engine, settings)
 
@@ -171,6 +173,8 @@ async def serve(settings: Settings, log: Any, *, sandbox: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings, log, sandbox=sandbox) as gate:
+        if settings.server.workers > 1:
+            log.warning(ONE_WORKER, workers=settings.server.workers)
         log.info(STARTED, listen=gate.url, admin=gate.admin_url, upstream=gate.settings.upstream.base_url, sandbox=sandbox)
         _greet(gate, sandbox=sandbox)
         await stop.wait()

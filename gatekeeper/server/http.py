@@ -4,10 +4,12 @@ Own HTTP as both directions need it: which headers travel, bodies read within a 
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
@@ -33,11 +35,17 @@ _HOP_BY_HOP = frozenset(
     | {"upgrade"}
 )
 _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
+_MEMBERS, _LAYERS = 8, 3
+_BODY_S = 60
 _ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class TooLarge(Exception):  # noqa: N818 - it names the body
     """A body is over its bound."""
+
+
+class BrokenOff(Exception):  # noqa: N818 - it names the body
+    """A body did not come to its end."""
 
 
 class UnknownEncoding(Exception):  # noqa: N818 - it names the body
@@ -93,17 +101,24 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
     if request.content_length is not None and request.content_length > most:
         raise TooLarge
     chunks, size = [], 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > most:
-            raise TooLarge
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > most:
+                    raise TooLarge
+                chunks.append(chunk)
+    except (ConnectionError, TimeoutError, HttpProcessingError, ClientPayloadError):
+        raise BrokenOff from None
     return b"".join(chunks)
 
 
 def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:
     """Undo a content encoding; TooLarge when what comes out is more than *most* bytes, UnknownEncoding, or ValueError when it is broken."""
-    for name in reversed([part.strip().lower() for part in (encoding or "").split(",")]):
+    names = [part.strip().lower() for part in (encoding or "").split(",")]
+    if len(names) > _LAYERS:
+        raise UnknownEncoding
+    for name in reversed(names):
         if name in ("", "identity"):
             continue
         if name not in _ENCODINGS:
@@ -113,22 +128,26 @@ def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:
 
 
 def _inflated(body: bytes, window: int, most: int) -> bytes:
-    """Inflate every member of *body*."""
+    """Inflate *body*: one stream, or of gzip a few members."""
     text = b""
-    while body:
+    for _ in range(_MEMBERS):
         try:
             inflater = zlib.decompressobj(window)
             text += inflater.decompress(body, most + 1 - len(text))
         except zlib.error:
-            if window == zlib.MAX_WBITS:  # `deflate` without its header, as some clients send it
-                return _inflated(body, -zlib.MAX_WBITS, most)
-            raise ValueError("the body is not what its content encoding says") from None
+            if window != zlib.MAX_WBITS or text:
+                break
+            return _inflated(body, -zlib.MAX_WBITS, most)  # `deflate` without its header, as some clients send it
         if len(text) > most:
             raise TooLarge
         if not inflater.eof:
             raise ValueError("the body ends before its content encoding does")
         body = inflater.unused_data
-    return text
+        if not body:
+            return text
+        if window <= zlib.MAX_WBITS:  # only gzip has members; what follows a deflated stream could be read in two ways
+            break
+    raise ValueError("the body is not what its content encoding says")
 
 
 class _Untouched:

@@ -192,6 +192,8 @@ class Sends:
             self._log.warning(
                 FAULT, source=error.source, what="the answer could not be kept", error=str(error), id=decided.facts.id
             )
+        except Exception as error:  # noqa: BLE001 - Meta has answered, and that answer is the caller's whatever becomes of ours
+            self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, id=decided.facts.id, exc_info=error)
 
     async def _released(self, decided: Decided | None) -> None:
         if decided is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.engine import Engine
@@ -89,17 +91,17 @@ class Webhooks:
 
     async def _forwarded(self, request: web.BaseRequest, body: bytes) -> int:
         """Hand the same bytes and headers to the app; its status is Meta's answer, and one that we cannot reach is a 502."""
-        answers = []
-        for url in self._targets:
-            try:
-                async with self._session.post(
-                    url, data=body, headers=upstream_headers(request.headers.items()), allow_redirects=False
-                ) as answer:
-                    answers.append(answer.status)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                self._log.warning(FORWARD_FAILED, target=self._targets.index(url), error=type(error).__name__)
-                answers.append(502)
-        return answers[0]
+        headers = upstream_headers(request.headers.items())
+        statuses = await asyncio.gather(*(self._handed_on(n, url, headers, body) for n, url in enumerate(self._targets)))
+        return statuses[0]
+
+    async def _handed_on(self, target: int, url: str, headers: CIMultiDict[str], body: bytes) -> int:
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                return answer.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._log.warning(FORWARD_FAILED, target=target, error=type(error).__name__)
+            return 502
 
     def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> web.Response:
         return self._counted(refusal_response(fault(status, "Webhook refused", details), trace=_TRACE, headers=headers))

@@ -155,7 +155,6 @@ class Wire:
     answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     script: Script | None = None
     arrived: list[Message] = field(default_factory=list)
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[Wire]:
@@ -200,13 +199,27 @@ class House:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.written.getvalue().splitlines()]
+        return [json.loads(line) for line in self.written.getvalue().split("\n") if line]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
 
     async def ask(self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Message:
         return await ask(self.gate.url, method, target, headers, body)
+
+    read_head, read_chunks, read_message = staticmethod(read_head), staticmethod(read_chunks), staticmethod(read_message)
+
+    def connected(self) -> contextlib.AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        return connected(self.gate.url)
+
+    async def exchange(self, request: bytes, *, hang_up: bool = False) -> Message:
+        """Write bytes that need not be HTTP; one that hangs up waits for no answer."""
+        async with asyncio.timeout(PATIENCE_S), connected(self.gate.url) as (reader, writer):
+            writer.write(request)
+            if not hang_up:
+                return await read_message(reader)
+            await writer.drain()
+            return Message("", [])
 
     async def admin(self, target: str, method: str = "GET") -> Message:
         return await ask(self.gate.admin_url, method, target)
@@ -240,7 +253,13 @@ class House:
     async def wrote(self, *, at: int | None = None, user: str = USER, **more: Any) -> Message:
         """A user writes to us."""
         seconds = (self.now if at is None else at) // 1000
-        message = {"from": user, "id": f"wamid.in.{seconds}", "timestamp": str(seconds), "type": "text", "text": {"body": "hello"}}
+        message = {
+            "from": user,
+            "id": f"wamid.in.{seconds}",
+            "timestamp": str(seconds),
+            "type": "text",
+            "text": {"body": "hello"},
+        }
         return await self.changed({"contacts": [{"wa_id": user}], "messages": [{**message, **more}]})
 
     async def status(self, wamid: str, status: str, **more: Any) -> Message:
@@ -265,7 +284,7 @@ async def open_house(redis_url: str, redis: Redis, caplog: pytest.LogCaptureFixt
     houses: list[House] = []
     async with contextlib.AsyncExitStack() as stack:
 
-        async def opened(upstream: str, *, now: int = NOON, **sections: Any) -> House:
+        async def opened(upstream: str, /, *, now: int = NOON, **sections: Any) -> House:
             usual: dict[str, Any] = {
                 "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "grace": "1s"},
                 "upstream": {"base_url": upstream, "timeout": "5s", "connect_timeout": "1s"},
@@ -329,10 +348,3 @@ def frozen(redis: Redis) -> Callable[[], contextlib.AbstractContextManager[None]
             os.kill(pid, signal.SIGCONT)
 
     return stopped
-
-
-async def eventually(true: Callable[[], bool]) -> None:
-    """Wait until something holds, not a fixed time."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():
-            await asyncio.sleep(0.005)

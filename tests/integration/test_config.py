@@ -1,0 +1,173 @@
+"""Every mistake that we reject, by its file, with the exact line that a person reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gatekeeper.__main__ import main
+
+MISTAKES = Path(__file__).parents[1] / "fixtures" / "config"
+ROOT = Path(__file__).parents[2]
+
+DURATION = "write a number and one of ms, s, m, h, for example 5s"
+SIZE = "write a number and one of B, KiB, MiB, GiB, for example 5KiB"
+WEB = "an http:// or https:// URL"
+LEDGER = '"embedded" or a redis://, rediss:// or unix:// URL'
+ZONE = "is not an IANA time zone such as America/Los_Angeles"
+CURRENCY = "is not a currency code such as USD"
+
+SAYS = {
+    "account-as-section": "$.account: Expected `array`, got `object`",
+    "account-without-waba": "$.account[0].waba_id: required key is missing",
+    "admin-listen-port-is-a-word": "$.server.admin_listen: 'localhost:http' is not host:port",
+    "base-url-without-host": f"$.upstream.base_url: {WEB}",
+    "base-url-without-scheme": f"$.upstream.base_url: {WEB}",
+    "cluster-is-text": "$.ledger.cluster: Expected `bool`, got `str`",
+    "cold-start-unknown": "$.policy.cold_start: Invalid enum value 'open'",
+    "currency-in-lower-case": f"$.account[0].currency: 'usd' {CURRENCY}",
+    "currency-is-a-sign": f"$.account[0].currency: '$' {CURRENCY}",
+    "duration-is-a-number": f"$.upstream.connect_timeout: {DURATION}",
+    "duration-negative": f"$.ledger.timeout: {DURATION}",
+    "duration-of-another-unit": f"$.upstream.timeout: {DURATION}",
+    "duration-without-unit": f"$.server.grace: {DURATION}",
+    "duration-zero": f"$.ledger.timeout: {DURATION}",
+    "embedded-cluster": "$.ledger.cluster: the embedded ledger is not a cluster",
+    "flag-is-text": "$.policy.reaction_opens_window: Expected `bool`, got `str`",
+    "forward-to-is-a-number": "$.webhook.forward_to: Expected `str | array`, got `int`",
+    "forward-to-second-is-a-number": "$.webhook.forward_to[1]: Expected `str`, got `int`",
+    "forward-to-second-is-wrong": f"$.webhook.forward_to[1]: {WEB}",
+    "forward-to-without-scheme": f"$.webhook.forward_to: {WEB}",
+    "key-twice": "Cannot overwrite a value (at line 3, column 17)",
+    "ledger-failure-unknown": "$.policy.ledger_failure: Invalid enum value 'deny'",
+    "ledger-url-of-another-scheme": f"$.ledger.url: {LEDGER}",
+    "ledger-url-without-scheme": f"$.ledger.url: {LEDGER}",
+    "listen-is-a-number": "$.server.listen: Expected `str`, got `int`",
+    "listen-port-too-large": "$.server.listen: '127.0.0.1:65536' is not host:port",
+    "listen-without-port": "$.server.listen: '127.0.0.1' is not host:port",
+    "mode-unknown": "$.policy.mode: Invalid enum value 'observe'",
+    "not-a-section": "$.server: Expected `object`, got `str`",
+    "not-toml": "Expected ']' at the end of a table declaration (at line 1, column 8)",
+    "phone-number-id-is-a-number": "$.account[0].phone_number_ids[1]: Expected `str`, got `int`",
+    "phone-number-id-is-a-phone-number": "$.account[0].phone_number_ids[0]: an id of digits",
+    "phone-number-id-of-two-accounts": "$.account[1].phone_number_ids[1]: also named by account[0]",
+    "phone-number-ids-is-text": "$.account[0].phone_number_ids: Expected `array`, got `str`",
+    "portfolio-is-a-word": "$.account[0].portfolio_id: an id of digits",
+    "second-account-without-waba": "$.account[1].waba_id: required key is missing",
+    "section-as-list": "$.server: Expected `object`, got `array`",
+    "size-is-a-number": f"$.server.max_body: {SIZE}",
+    "size-of-another-unit": f"$.server.max_body: {SIZE}",
+    "size-without-unit": f"$.server.max_body: {SIZE}",
+    "size-zero": f"$.server.max_body: {SIZE}",
+    "template-of-another-category": "$.account[0].template[0].category: Invalid enum value 'service'",
+    "template-of-another-status": "$.account[0].template[0].status: Invalid enum value 'approved'",
+    "template-without-language": "$.account[0].template[0].language: required key is missing",
+    "template-without-name": "$.account[0].template[0].name: must not be empty",
+    "timezone-empty": f"$.account[0].timezone: '' {ZONE}",
+    "timezone-is-a-folder": f"$.account[0].timezone: 'America' {ZONE}",
+    "timezone-leaves-its-folder": f"$.account[0].timezone: '../../etc/passwd' {ZONE}",
+    "timezone-of-second-account": f"$.account[1].timezone: 'Mars/Olympus' {ZONE}",
+    "timezone-unknown": f"$.account[0].timezone: 'Los Angeles' {ZONE}",
+    "two-sections": "Cannot declare ('policy',) twice (at line 4, column 8)",
+    "unknown-account-key": "$.account[1].time_zone: unknown key",
+    "unknown-key": "$.server.lisen: unknown key",
+    "unknown-section": "$.sever: unknown key",
+    "unknown-template-key": "$.account[0].template[1].lang: unknown key",
+    "value-without-quotes": "Invalid value (at line 2, column 8)",
+    "variable-of-the-wrong-type": "$.server.workers: Expected `int`, got `str`",
+    "variable-unset": "$.upstream.base_url: the environment variable GATEKEEPER_NOT_SET is not set",
+    "variable-unset-in-a-list": "$.account[0].phone_number_ids[1]: the environment variable GATEKEEPER_NOT_SET is not set",
+    "waba-is-a-number": "$.account[0].waba_id: Expected `str`, got `int`",
+    "waba-is-a-word": "$.account[0].waba_id: an id of digits",
+    "waba-twice": "$.account[1].waba_id: named by an account above",
+    "webhook-path-without-slash": "$.webhook.path: starts with a slash",
+    "workers-is-text": "$.server.workers: Expected `int`, got `str`",
+    "workers-zero": "$.server.workers: at least 1",
+}
+# Mistakes whose wording is nobody's business yet; their key is.
+NAMED = {
+    "base-url-with-query": "$.upstream.base_url",
+    "ledger-url-with-odd-port": "$.ledger.url",
+    "template-twice": "$.account[0].template[1]",
+}
+
+
+@pytest.mark.parametrize("mistake", SAYS)
+def test_a_mistake_is_one_line_that_names_file_and_key(mistake, capsys, monkeypatch):
+    """`check-config` and `serve` say the very same of a file with a mistake, and exit 2."""
+    monkeypatch.delenv("GATEKEEPER_NOT_SET", raising=False)
+    file = str(MISTAKES / f"{mistake}.toml")
+    checked, says = main(["check-config", file]), capsys.readouterr()
+    assert 2 == checked  # or `serve` would run
+    served, said = main(["serve", "--config", file]), capsys.readouterr()
+
+    assert (2, f"gatekeeper: {file}: {SAYS[mistake]}\n", "") == (served, says.err, says.out)
+    assert says == said
+
+
+@pytest.mark.parametrize("mistake", NAMED)
+def test_a_mistake_is_found_before_it_is_served(mistake, capsys):
+    """What would fail, or be ignored, while serving is found when it is loaded."""
+    file = str(MISTAKES / f"{mistake}.toml")
+    status, says = main(["check-config", file]), capsys.readouterr().err
+
+    assert (2, True) == (status, says.startswith(f"gatekeeper: {file}: {NAMED[mistake]}"))
+
+
+def test_every_mistake_has_its_file():
+    """No file without its line, and no line without its file."""
+    assert sorted([*SAYS, *NAMED]) == sorted(file.stem for file in MISTAKES.glob("*.toml"))
+
+
+def test_an_empty_file_is_all_defaults(capsys, tmp_path, monkeypatch):
+    """Every key has a default, and the file that shows them shows those."""
+    for name in ("META_APP_SECRET", "META_VERIFY_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    empty = tmp_path / "empty.toml"
+    empty.touch()
+    said = []
+    for arguments in ([], [str(empty)], [str(ROOT / "config" / "gatekeeper.toml")]):
+        assert 0 == main(["check-config", *arguments])
+        said.append(capsys.readouterr().out)
+
+    assert 1 == len(set(said))
+    assert {'server.listen = "127.0.0.1:8080"', 'upstream.base_url = "https://graph.facebook.com"'} < set(said[0].splitlines())
+
+
+SECRETS = """
+[webhook]
+app_secret = "env:OUR_SECRET"
+verify_token = "a-verify-token"
+[ledger]
+url = "redis://user:a-password@localhost:6379/0"
+[[account]]
+waba_id = "1"
+access_token = "EAAtoken"
+"""
+
+
+def test_what_is_understood_is_printed_without_secrets(capsys, tmp_path, monkeypatch):
+    """A secret is said to be set, never what it is."""
+    monkeypatch.setenv("OUR_SECRET", "a-hidden-secret")
+    file = tmp_path / "secrets.toml"
+    file.write_text(SECRETS)
+    status, says = main(["check-config", str(file)]), capsys.readouterr()
+
+    assert (0, "") == (status, says.err)
+    assert [] == [word for word in ("a-hidden-secret", "a-verify-token", "a-password", "EAAtoken") if word in says.out]
+    assert {'webhook.app_secret = "set"', 'webhook.verify_token = "set"', 'account[0].access_token = "set"'} < set(
+        says.out.splitlines()
+    )
+
+
+@pytest.mark.parametrize("name", ["folder", "missing.toml", "latin.toml"])
+def test_a_file_that_cannot_be_read_is_one_line(name, capsys, tmp_path):
+    """It names the file and what is the matter with it."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "latin.toml").write_bytes(b'[webhook]\npath = "/caf\xe9"\n')
+    file = str(tmp_path / name)
+    status, says = main(["check-config", file]), capsys.readouterr()
+    reason = {"folder": "Is a directory", "missing.toml": "No such file or directory", "latin.toml": "not UTF-8 text"}[name]
+
+    assert (2, f"gatekeeper: {file}: {reason}\n") == (status, says.err)

@@ -1,0 +1,249 @@
+"""The configuration file: units, addresses, variables of the environment, and what is shown of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatekeeper.core.errors import ConfigError
+from gatekeeper.core.vocabulary import Mode
+from gatekeeper.settings import ColdStart, LedgerFailure, Settings, address, described, load, parse
+
+
+def parsed(raw, **environment):
+    return parse(raw, name="test.toml", environment=environment)
+
+
+def test_nothing_is_all_defaults():
+    """An empty file is valid."""
+    settings = parsed({})
+
+    assert ("127.0.0.1:8080", "127.0.0.1:8081", 1, 1 << 20, 30_000) == (
+        settings.server.listen,
+        settings.server.admin_listen,
+        settings.server.workers,
+        settings.server.max_body,
+        settings.server.grace,
+    )
+    assert ("https://graph.facebook.com", 5_000, 60_000) == (
+        settings.upstream.base_url,
+        settings.upstream.connect_timeout,
+        settings.upstream.timeout,
+    )
+    assert ("embedded", False, "var", 250) == (
+        settings.ledger.url,
+        settings.ledger.cluster,
+        settings.ledger.data_dir,
+        settings.ledger.timeout,
+    )
+    assert ("/webhook", "", "", ()) == (
+        settings.webhook.path,
+        settings.webhook.app_secret,
+        settings.webhook.verify_token,
+        settings.webhook.targets,
+    )
+    assert (Mode.ENFORCE, ColdStart.UNKNOWN, LedgerFailure.ALLOW, False) == (
+        settings.policy.mode,
+        settings.policy.cold_start,
+        settings.policy.ledger_failure,
+        settings.policy.reaction_opens_window,
+    )
+    assert ((), settings) == (settings.account, load(None, {}))
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"),
+    [("1ms", 1), ("250ms", 250), ("5s", 5_000), ("90 s", 90_000), ("2m", 120_000), ("1h", 3_600_000), ("0001s", 1_000)],
+)
+def test_a_duration_is_a_number_and_a_unit(written, milliseconds):
+    """It is kept in milliseconds."""
+    assert milliseconds == parsed({"server": {"grace": written}}).server.grace
+
+
+@pytest.mark.parametrize(
+    ("written", "size"), [("1B", 1), ("512 B", 512), ("64KiB", 65_536), ("1MiB", 1_048_576), ("2GiB", 2_147_483_648)]
+)
+def test_a_size_is_a_number_and_a_unit(written, size):
+    """It is kept in bytes."""
+    assert size == parsed({"server": {"max_body": written}}).server.max_body
+
+
+@pytest.mark.parametrize(
+    "written", ["", "s", "5", "5S", "5 sec", "1.5s", "-5s", "0s", "5s5s", "9999999999s", 5, 5.0, True, None, []]
+)
+def test_what_is_no_duration_is_refused(written):
+    """A number alone has no unit, and no time at all is none."""
+    with pytest.raises(ConfigError, match=r"^test\.toml: \$\.upstream\.timeout: "):
+        parsed({"upstream": {"timeout": written}})
+
+
+@pytest.mark.parametrize("written", ["", "MiB", "1", "1mib", "1MB", "1.5MiB", "-1B", "0B", 1, None])
+def test_what_is_no_size_is_refused(written):
+    """Sizes are counted in powers of two, and say so."""
+    with pytest.raises(ConfigError, match=r"^test\.toml: \$\.server\.max_body: "):
+        parsed({"server": {"max_body": written}})
+
+
+@pytest.mark.parametrize(
+    ("listen", "split"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),
+        ("localhost:65535", ("localhost", 65535)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("[::]:8080", ("::", 8080)),
+        (":8080", ("127.0.0.1", 8080)),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(listen, split):
+    """Without a host it is loopback: nothing is open to the world by omission."""
+    assert split == address(listen)
+
+
+@pytest.mark.parametrize("listen", ["", "8080", "localhost", "localhost:", "localhost:http", "localhost:-1", "localhost:65536"])
+def test_what_is_no_address_is_refused(listen):
+    """Both listeners are held to it."""
+    for key in ("listen", "admin_listen"):
+        with pytest.raises(ConfigError, match=rf"^test\.toml: \$\.server\.{key}: "):
+            parsed({"server": {key: listen}})
+
+
+@pytest.mark.parametrize(
+    ("forward_to", "targets"),
+    [
+        ("", ()),
+        ([], ()),
+        ("http://app/hook", ("http://app/hook",)),
+        (["http://a", "https://b/c"], ("http://a", "https://b/c")),
+        (["", "http://b"], ("http://b",)),
+    ],
+)
+def test_webhooks_are_forwarded_to_none_one_or_several(forward_to, targets):
+    """Their order is kept: the first one decides."""
+    assert targets == parsed({"webhook": {"forward_to": forward_to}}).webhook.targets
+
+
+def test_a_variable_of_the_environment_is_read():
+    """Wherever a string stands, in lists too."""
+    settings = parsed(
+        {
+            "upstream": {"base_url": "env:UPSTREAM"},
+            "webhook": {"app_secret": "env:SECRET", "forward_to": ["env:APP", "http://b"]},
+            "account": [{"waba_id": "env:WABA", "phone_number_ids": ["env:NUMBER"], "access_token": "env:TOKEN"}],
+        },
+        UPSTREAM="http://127.0.0.1:1",
+        SECRET="s3",
+        APP="http://a",
+        WABA="1",
+        NUMBER="2",
+        TOKEN="t",
+    )
+    [account] = settings.account
+
+    assert ("http://127.0.0.1:1", "s3", ("http://a", "http://b")) == (
+        settings.upstream.base_url,
+        settings.webhook.app_secret,
+        settings.webhook.targets,
+    )
+    assert ("1", ("2",), "t") == (account.waba_id, account.phone_number_ids, account.access_token)
+
+
+@pytest.mark.parametrize("webhook", [{}, {"path": "/hook"}])
+def test_the_webhooks_secrets_are_read_from_metas_variables(webhook):
+    """They need not be written down at all."""
+    settings = parsed({"webhook": webhook}, META_APP_SECRET="s3", META_VERIFY_TOKEN="vt")
+
+    assert ("s3", "vt") == (settings.webhook.app_secret, settings.webhook.verify_token)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"webhook": {"app_secret": "env:UNSET"}},
+        {"webhook": {"verify_token": "env:UNSET"}},
+        {"webhook": {"forward_to": "env:UNSET"}},
+        {"webhook": {"forward_to": ["env:UNSET"]}},
+        {"account": [{"waba_id": "1", "access_token": "env:UNSET", "portfolio_id": "env:UNSET"}]},
+    ],
+)
+def test_an_optional_variable_that_is_unset_counts_as_absent(raw):
+    """Secrets and what else may be empty are then as if nobody had written them."""
+    settings = parsed(raw)
+    absent = parsed({"account": [{"waba_id": "1"}]} if "account" in raw else {})
+
+    assert (absent.webhook.targets, absent.webhook.app_secret, absent.account) == (
+        settings.webhook.targets,
+        settings.webhook.app_secret,
+        settings.account,
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ({"server": {"listen": "env:UNSET"}}, "$.server.listen"),
+        ({"ledger": {"url": "env:UNSET"}}, "$.ledger.url"),
+        ({"webhook": {"path": "env:UNSET"}}, "$.webhook.path"),
+        ({"account": [{"waba_id": "1"}, {"waba_id": "env:UNSET"}]}, "$.account[1].waba_id"),
+        ({"account": [{"waba_id": "1", "template": [{"name": "env:UNSET", "language": "en"}]}]}, "$.account[0].template[0].name"),
+    ],
+)
+def test_any_other_variable_that_is_unset_is_a_mistake(raw, path):
+    """It is named with its key."""
+    with pytest.raises(ConfigError) as raised:
+        parsed(raw)
+
+    assert f"test.toml: {path}: the environment variable UNSET is not set" == str(raised.value)
+
+
+def test_a_variable_is_read_once():
+    """A value that looks like another variable is a value."""
+    assert "env:B" == parsed({"webhook": {"app_secret": "env:A"}}, A="env:B", B="x").webhook.app_secret
+
+
+@pytest.mark.parametrize(
+    "raw", [{"webhook": 1}, {"account": "x"}, {"account": [1]}, {"account": [{"waba_id": "1", "template": {}}]}, {"x": 1}]
+)
+def test_a_file_of_another_shape_is_a_mistake(raw):
+    """Whatever stands where a section should, one line says where."""
+    with pytest.raises(ConfigError, match=r"^test\.toml: \$\.\w+"):
+        parsed(raw)
+
+
+SECRET = {
+    "ledger": {"url": "rediss://user:hidden-1@example.com:6380/1"},
+    "webhook": {"app_secret": "hidden-2", "verify_token": "hidden-3"},
+    "account": [{"waba_id": "1", "access_token": "hidden-4"}, {"waba_id": "2"}],
+}
+
+
+def test_what_is_shown_has_no_secret():
+    """A secret is set or absent; everything else is shown."""
+    shown = described(parsed(SECRET))
+
+    assert "hidden" not in str(shown)
+    assert ("rediss://…@example.com:6380/1", "set", "set", ["set", "absent"]) == (
+        shown["ledger"]["url"],
+        shown["webhook"]["app_secret"],
+        shown["webhook"]["verify_token"],
+        [account["access_token"] for account in shown["account"]],
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hidden@localhost",
+        "redis://user:hid@den@localhost/0",
+        "redis://localhost?password=hidden",
+        "unix:///s?password=hidden",
+    ],
+)
+def test_a_ledgers_password_is_not_shown_wherever_it_stands(url):
+    """redis-py reads one from the query too."""
+    assert "hidden" not in described(parsed({"ledger": {"url": url}}))["ledger"]["url"]
+
+
+def test_settings_are_frozen():
+    """What was loaded is what is in force."""
+    with pytest.raises(AttributeError):
+        Settings().server.workers = 2
