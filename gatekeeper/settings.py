@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gatekeeper.core.accounts import Account, Template
+from gatekeeper.core.accounts import Account
 from gatekeeper.core.errors import ConfigError
 from gatekeeper.core.vocabulary import Mode
 
@@ -142,7 +142,7 @@ def parse(raw: dict[str, Any], *, name: str, environment: Mapping[str, str]) -> 
         raw = {**raw, "webhook": {"app_secret": Webhook().app_secret, "verify_token": Webhook().verify_token, **webhook}}
     try:
         resolved = _from_environment(raw, "$", name, environment)
-        settings = _converted(resolved)
+        settings = msgspec.convert(resolved, Settings, dec_hook=_unit)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_located(resolved, _path_first(str(error)))}") from None
     for path, mistake in _mistakes(settings):
@@ -210,10 +210,6 @@ def _path_first(text: str) -> str:
     return f"{path}: {message}"
 
 
-def _converted(raw: dict[str, Any]) -> Settings:
-    return msgspec.convert(raw, Settings, dec_hook=_unit)
-
-
 def _located(raw: dict[str, Any], mistake: str) -> str:
     """Give the first `[...]` of msgspec's path its index: that of the shortest list that already fails."""
     while "[...]" in mistake:
@@ -226,7 +222,7 @@ def _located(raw: dict[str, Any], mistake: str) -> str:
         for n in range(len(whole)):
             holder[last[0]] = whole[: n + 1]
             try:
-                _converted(raw)
+                msgspec.convert(raw, Settings, dec_hook=_unit)
             except msgspec.ValidationError:
                 break
         holder[last[0]] = whole
@@ -285,10 +281,9 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
         for m, number in enumerate(account.phone_number_ids)
         if not re.fullmatch(r"\d+", number)
     ]
+    templates = enumerate(account.template)
     found += [
-        (f"template[{m}].{key}", text)
-        for m, template in enumerate(account.template)
-        for key, text in _template_mistakes(template)
+        (f"template[{m}].{key}", "must not be empty") for m, t in templates for key in ("name", "language") if not getattr(t, key)
     ]
     named = [(template.name, template.language) for template in account.template]
     found += [(f"template[{m}]", "this name and language stand above") for m, key in enumerate(named) if key in named[:m]]
@@ -300,7 +295,3 @@ def _port_fits(url: str) -> bool:
         return urlsplit(url).port != 0
     except ValueError:
         return False
-
-
-def _template_mistakes(template: Template) -> list[tuple[str, str]]:
-    return [(key, "must not be empty") for key in ("name", "language") if not getattr(template, key)]

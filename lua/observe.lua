@@ -55,16 +55,20 @@ function kinds.tell(x, change)
   if change.at <= number(clocks, x .. '!') then return end
   local since, ends = number(clocks, x .. '<'), confirmed(clocks, x)
   if ends > change.at and change.ends > since then
-    if ends ~= change.ends and change.at >= number(clocks, x .. '@') then
+    if change.at >= number(clocks, x .. '@') then
+      if ends ~= change.ends then moved = moved + 1 end
       set(x, change.ends, change.ends)
       set(x .. '=', change.ends, change.ends)
-      moved = moved + 1
     end
   elseif change.ends > now and change.at >= number(clocks, x .. '@') then
+    local told = clocks[x .. '=']
     if assumed(clocks, x) ~= change.ends or number(clocks, x .. '=') ~= change.ends then moved = moved + 1 end
     set(x .. '?', change.ends, change.ends)
     set(x .. '=', change.ends, change.ends)
-    set(x .. '&', change.by, change.ends)
+    -- Told with several messages, it hangs on none of them alone.
+    local by = clocks[x .. '&'] or ''
+    local shared = told and by ~= '' and by ~= change.by
+    set(x .. '&', shared and 'several' or change.by, change.ends)
   end
   if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
 end

@@ -85,3 +85,12 @@ local function book(spend_key, kind, cell, cost, lifetime)
   end
   keep(spend_key, lifetime)
 end
+
+-- Take one message of *cost* off a day's bill again.
+local function unbook(spend_key, kind, cell, cost, lifetime)
+  redis.call('HINCRBY', spend_key, kind .. '#' .. cell, -1)
+  if cost ~= 0 then
+    redis.call('HINCRBY', spend_key, kind .. (cost == UNKNOWN and '?' or '$') .. cell, cost == UNKNOWN and -1 or -cost)
+  end
+  keep(spend_key, lifetime)
+end

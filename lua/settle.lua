@@ -86,11 +86,7 @@ if record.meter then
   redis.call('HDEL', record_key, 'meter')
 end
 if record.spend then  -- on the day that it was sent it is no longer open
-  local quote = tonumber(record.quote)
-  redis.call('HINCRBY', record.spend, 'o#', -1)
-  if quote > 0 then redis.call('HINCRBY', record.spend, 'o$', -quote) end
-  if quote == UNKNOWN then redis.call('HINCRBY', record.spend, 'o?', -1) end
-  keep(record.spend, move.spend_lifetime)
+  unbook(record.spend, 'o', '', tonumber(record.quote), move.spend_lifetime)
   redis.call('HDEL', record_key, 'spend')
 end
 if move.lifetime == 0 then
@@ -115,8 +111,8 @@ if case then
   end
 end
 for field, id in pairs(clocks) do
-  if id == move.id and field:sub(-1) == '&' then
-    local x = field:sub(1, -2)
+  local x = field:sub(1, -2)
+  if field:sub(-1) == '&' and (id == move.id or id == 'several' and case and (x == case.opens or x == by)) then
     redis.call('HDEL', thread_key, field, x .. '?')
     if not case or case.opens ~= x then redis.call('HDEL', thread_key, x .. '=') end
   end

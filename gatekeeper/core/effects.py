@@ -62,11 +62,11 @@ class Effects:
         """A user stops marketing messages, or resumes them."""
         return [Change(kind="open" if stop else "shut", clock=Clock.OPTED_OUT, at=at, ends=at + self._forever)]
 
-    def failed(self, codes: tuple[int, ...], *, at: int, sent_at: int | None) -> list[Change]:
+    def failed(self, codes: tuple[int, ...], *, at: int, sent_at: int) -> list[Change]:
         """Meta refused a message of ours late. The window was closed when it was sent: what the user wrote since still opens it."""
         changes = []
         if WINDOW_CLOSED in codes:
-            changes.append(self._shut(Clock.CUSTOMER_SERVICE_WINDOW, at if sent_at is None else sent_at))
+            changes.append(self._shut(Clock.CUSTOMER_SERVICE_WINDOW, sent_at))
         if OPTED_OUT in codes:
             changes += self.preferred(at=at, stop=True)
         return changes

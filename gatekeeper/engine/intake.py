@@ -195,7 +195,8 @@ class Intake:
         changes = effects.said(word, at=at, by=facts.id if facts else "", failed=failed) if word else []
         if status.status == _FAILED:
             batch.failed.add(status.wamid)
-            changes += effects.failed(status.error_codes, at=at, sent_at=facts.at if facts else None)
+            if facts:  # of a message that we do not know, we do not know when it was sent
+                changes += effects.failed(status.error_codes, at=at, sent_at=facts.at)
         recipient = facts.recipient if facts else next(iter(known), None)
         if changes and recipient:
             batch.add(calls.observe(number.tag, number.phone_number_id, recipient, changes, now=now))

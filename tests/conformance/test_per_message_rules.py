@@ -87,7 +87,6 @@ async def test_a_later_message_of_the_user_does_not_charge_an_earlier_delivery(s
     assert (False, "0") == settled.of("charged", "price")
 
 
-
 async def test_free_form_is_free(story):
     """All non-template messages are free, and only possible inside the window."""
     await story.wrote(h(0))
