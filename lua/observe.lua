@@ -61,14 +61,10 @@ function kinds.tell(x, change)
       set(x .. '=', change.ends, change.ends)
     end
   elseif change.ends > now and change.at >= number(clocks, x .. '@') then
-    local told = clocks[x .. '=']
     if assumed(clocks, x) ~= change.ends or number(clocks, x .. '=') ~= change.ends then moved = moved + 1 end
     set(x .. '?', change.ends, change.ends)
     set(x .. '=', change.ends, change.ends)
-    -- Told with several messages, it hangs on none of them alone.
-    local by = clocks[x .. '&'] or ''
-    local shared = told and by ~= '' and by ~= change.by
-    set(x .. '&', shared and 'several' or change.by, change.ends)
+    set(x .. '&', change.by, change.ends)  -- from now on it hangs on this message, the last that Meta named with it
   end
   if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
 end

@@ -63,8 +63,8 @@ end
 
 -- Take it all.
 local function confirm(x, length)
-  local told, ends = number(clocks, x .. '='), at + length
-  if told > at or (told > 0 and clocks[x .. '&'] == move.id) then ends = told end
+  local told, ends = move.told[x] or number(clocks, x .. '='), at + length
+  if told > at or move.told[x] or (told > 0 and clocks[x .. '&'] == move.id) then ends = told end
   if early(x, length) or ends > confirmed(clocks, x) then
     redis.call('HSET', thread_key, x, ends, x .. '<', at)
     keep(thread_key, math.max(ends - at, 1))
@@ -111,10 +111,10 @@ if case then
   end
 end
 for field, id in pairs(clocks) do
-  local x = field:sub(1, -2)
-  if field:sub(-1) == '&' and (id == move.id or id == 'several' and case and (x == case.opens or x == by)) then
+  if id == move.id and field:sub(-1) == '&' then
+    local x = field:sub(1, -2)
     redis.call('HDEL', thread_key, field, x .. '?')
-    if not case or case.opens ~= x then redis.call('HDEL', thread_key, x .. '=') end
+    if not case then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
 return pack({'moved', chosen, reading, cost, own, own_cost, joined})

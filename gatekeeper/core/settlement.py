@@ -46,6 +46,11 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether the message counts as part of a free entry point."""
         return self.type == _FREE_ENTRY or self.category == REFERRAL
 
+    @property
+    def clock(self) -> str:
+        """The clock that `expires_at` is the end of."""
+        return Clock.FREE_ENTRY_POINT.value if self.free_entry else conversation(str(self.category))
+
     def merged(self, earlier: Word | None) -> Word:
         """Add what only an earlier status said."""
         if earlier is None:
@@ -71,6 +76,7 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[Row, ...] = ()
     lengths: dict[str, int] = {}
     latches: dict[str, int] = {}
+    told: dict[str, int] = {}
     word: Word | None = None
     codes: tuple[int, ...] = ()
 
@@ -154,6 +160,7 @@ def plan_delivery(
         own=own if word is not None else (),
         lengths={row.opens: row.length for row in (*believed, *own) if row.opens.startswith(CONVERSATION) and not row.meta},
         latches=latches,
+        told={word.clock: word.expires_at} if word is not None and word.expires_at else {},
         word=word,
     )
 

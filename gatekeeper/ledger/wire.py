@@ -53,6 +53,7 @@ class _Move(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[_Case, ...]
     lengths: dict[str, int]
     latches: dict[str, int]
+    told: dict[str, int]
     sent_at: int
     lifetime: int
     meter_lifetime: int
@@ -92,6 +93,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             own=_cases(settling.own, meters),
             lengths=settling.lengths,
             latches=settling.latches,
+            told=settling.told,
             sent_at=settling.facts.at,
             lifetime=0
             if settling.event is Event.REFUSE

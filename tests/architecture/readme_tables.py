@@ -30,7 +30,11 @@ def reasons() -> str:
     rows = ["| reason | verdict | means |", "| --- | --- | --- |"]
     for reason in Reason:
         refusal = REFUSALS.get(reason)
-        verdict = "allow" if refusal is None else f"block {refusal.code}" + (f", HTTP {refusal.http_status}" if refusal.http_status != 400 else "")
+        verdict = (
+            "allow"
+            if refusal is None
+            else f"block {refusal.code}" + (f", HTTP {refusal.http_status}" if refusal.http_status != 400 else "")
+        )
         rows.append(f"| `{reason}` | {verdict} | {MEANINGS[reason]} |")
     return "\n".join(rows)
 
@@ -59,7 +63,10 @@ def filled(text: str) -> str:
     """The README with its tables as the code has them."""
     for name, table in TABLES.items():
         text = re.sub(
-            rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda found, made=table: found[1] + made() + found[2], text, flags=re.DOTALL
+            rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)",
+            lambda found, made=table: found[1] + made() + found[2],
+            text,
+            flags=re.DOTALL,
         )
     return text
 

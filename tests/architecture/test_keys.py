@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import re
 
 import pytest
 
 from gatekeeper.ledger import keys, scripts
-from gatekeeper.ledger.keys import message, meter, number, parked, repeat, reservation, templates, thread, watch
+from gatekeeper.ledger.keys import message, meter, number, numbers, parked, repeat, reservation, spend, templates, thread, watch
 
+DAY = dt.date(2026, 10, 1)
 TAG, PHONE, USER, WABA = "506914307656634", "106540352242922", "4915112345678", "102290129340398"
 BUILDERS = {
     name: builder
@@ -42,7 +44,9 @@ IN_HEADERS = sorted(
         ),
         (templates(TAG, WABA), "gk:{506914307656634}:templates:102290129340398"),
         (repeat(TAG, PHONE, "9f86d081"), "gk:{506914307656634}:repeat:106540352242922:9f86d081"),
+        (spend(TAG, WABA, DAY), "gk:{506914307656634}:spend:102290129340398:2026-10-01"),
         (number(PHONE), "gk:{106540352242922}:number"),
+        (numbers(WABA), "gk:{102290129340398}:numbers"),
     ],
     ids=lambda text: text.split(":")[2],
 )
@@ -55,16 +59,17 @@ def test_a_key_is_spelled_so(built, key):
 def test_a_key_follows_the_grammar(noun):
     """A key is `gk:`, one tag in braces, its noun and its ids in the order of the arguments, whatever these hold."""
     tag, *ids = inspect.signature(BUILDERS[noun]).parameters
-    key = BUILDERS[noun](tag, *(f"<{name}>" for name in ids))
+    given = {name: DAY if name == "day" else f"<{name}>" for name in ids}
+    key = BUILDERS[noun](tag, *given.values())
 
-    assert ":".join(["gk", f"{{{tag}}}", noun, *(f"<{name}>" for name in ids)]) == key
+    assert ":".join(["gk", f"{{{tag}}}", noun, *map(str, given.values())]) == key
     assert [tag] == HASH_TAG.findall(key)
 
 
 def test_every_noun_is_documented():
     """The module's docstring lists each noun with its type, and none that is not built."""
     assert set(BUILDERS) == set(DOCUMENTED)
-    assert {"HASH", "LIST", "STRING"} >= set(DOCUMENTED.values())
+    assert {"HASH", "LIST", "SET", "STRING"} >= set(DOCUMENTED.values())
 
 
 @pytest.mark.parametrize(("script", "kind", "shape"), IN_HEADERS)
@@ -82,4 +87,4 @@ def test_a_lifetime_is_a_number_of_days_or_less():
     lifetimes = {name: value for name, value in vars(keys).items() if name.endswith("_MS")}
 
     assert [] == [name for name, value in lifetimes.items() if not (isinstance(value, int) and value > 0)]
-    assert keys.PARKED_MS < keys.SETTLED_MS < keys.RESERVATION_MS < keys.METER_MS < keys.LINK_MS
+    assert keys.PARKED_MS < keys.SETTLED_MS < keys.RESERVATION_MS < keys.METER_MS < keys.SPEND_MS

@@ -1,0 +1,278 @@
+"""
+Each script's header is a contract, and here its body is held to it.
+
+That no figure of Meta's stands in a script is held by `test_platform_figures.py`, and what keys look like by `test_keys.py`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pytest
+from lua_source import (
+    BINDING,
+    CALL,
+    HEADER,
+    LINE,
+    MOST_ARGUMENTS,
+    READS,
+    SCRIPTS,
+    STRUCT,
+    TAKE,
+    USE,
+    VERBS,
+    WRITES,
+    body,
+    bound,
+    calls_of,
+    commands,
+    declared,
+    split,
+    struct,
+    writers,
+)
+from story import rulebook
+
+from gatekeeper.core.accounts import Account
+from gatekeeper.core.bill import Cell, Quoted
+from gatekeeper.core.plan import Sent, plan
+from gatekeeper.core.reservation import Event, Facts
+from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.ledger import calls, scripts
+from gatekeeper.ledger.calls import Call
+
+# A script that writes without that line, and why it may.
+WITHOUT_TAKE = {
+    "observe": "it is a list of changes, each checked and taken for itself: one that is old news refuses none of the others"
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_header_has_its_form(name):
+    """A script says its name and purpose, what it owns and never does; a verb also its keys, arguments, result, writes and lifetimes."""
+    header = HEADER.match(SCRIPTS[name])
+
+    assert header is not None
+    assert header["name"] == name
+    lines = [LINE.match(line) for line in header["text"].split("\n")]
+    said = [line["what"] for line in lines if line]
+    named = [what for what in said if "[" in what]
+    assert ["Owns", "Never"] == said[:2]
+    if name != scripts.PRELUDE:
+        assert [] == [line for line in header["text"].split("\n") if line and not LINE.match(line)]
+        assert ["Owns", "Never", *named, "Returns", "Writes", "Expires"] == said
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_keys_and_arguments_are_counted_without_a_gap(name):
+    """KEYS come before ARGV, each from 1 on; only the last key may stand for more. The loader counts the same."""
+    script = scripts.load()[name]
+    kinds = [(line["list"], int(line["n"])) for line in declared(name)]
+    keys = [n for kind, n in kinds if kind == "KEYS"]
+    arguments = [n for kind, n in kinds if kind == "ARGV"]
+    more = [bool(line["more"]) for line in declared(name) if line["list"] == "KEYS"]
+
+    assert [("KEYS", n + 1) for n in range(len(keys))] + [("ARGV", n + 1) for n in range(len(arguments))] == kinds
+    assert not any(more[:-1])
+    assert (len(keys) - more[-1], len(arguments), more[-1]) == (script.keys, script.arguments, script.open)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_what_the_header_names_is_bound_at_the_top(name):
+    """Every key and argument has a local of the header's name, in its order, before anything else happens; a number is read as one."""
+    expected = [
+        (f"{line['name']}_key" if line["list"] == "KEYS" else line["name"], line["list"], int(line["n"]))
+        for line in declared(name)
+        if not line["more"]
+    ]
+    text = body(name).lstrip("\n")
+    locals_ = bound(name)
+    types = {line["name"]: line["type"] for line in declared(name) if line["list"] == "ARGV"}
+
+    assert expected == [(local, kind, n) for local, kind, n, _ in locals_]
+    assert re.fullmatch(r"(local [^\n]*(KEYS|ARGV)\[[^\n]*\n)+", text[: text.index("\n\n") + 1])
+    for local, _, _, read in locals_:
+        assert (types.get(local) == "int") == (read == "tonumber"), local
+        assert read != "unpack" or types[local] == "msgpack"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_nothing_undeclared_is_used(name):
+    """Below the top nothing is taken from KEYS or ARGV by number; a key found by its index is one of those that the header leaves open."""
+    text = body(name)
+    uses = USE.findall(BINDING.sub("", text))
+    numbered = [(kind, index) for kind, index in uses if index.isdigit()]
+    computed = {kind for kind, index in uses if not index.isdigit()}
+    open_ended = name == scripts.PRELUDE or any(line["more"] for line in declared(name))
+
+    assert [] == numbered
+    assert ({"KEYS"} if open_ended else set()) >= computed
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_only_commands_of_the_oldest_server(name):
+    """A script calls what Redis 6.2 knows, always by its literal name, and never asks for the time."""
+    text = body(name)
+
+    assert READS | WRITES >= commands(text)
+    assert text.count("redis.") == len(CALL.findall(text))
+    assert not text.startswith("#!")
+    for call in CALL.finditer(text):
+        arguments = split(text[call.end() :])
+        assert len(arguments) <= MOST_ARGUMENTS.get(call["command"], len(arguments)), call[0]
+
+
+def test_every_known_command_is_called():
+    """A command that no script calls any more leaves the table."""
+    assert READS | WRITES == set().union(*(commands(body(name)) for name in SCRIPTS))
+
+
+@pytest.mark.parametrize("name", [name for name in VERBS if name not in WITHOUT_TAKE])
+def test_nothing_is_written_before_all_is_known(name):
+    """What writes stands below one line, so that a refusal has changed nothing."""
+    above, *below = body(name).split(TAKE)
+
+    assert 1 == len(below)
+    assert set() == commands(above) & WRITES
+    assert [] == calls_of(writers(body(scripts.PRELUDE)) | writers(body(name)), above)
+    assert commands(below[0]) & WRITES
+
+
+def test_an_exception_is_one_and_has_a_reason():
+    """A script that has come to keep the rule leaves the table of those that do not."""
+    assert [] == [name for name, reason in WITHOUT_TAKE.items() if TAKE in SCRIPTS[name] or not reason.strip()]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_makes_no_global(name):
+    """Whatever a script names is its own: Redis shares one Lua among all callers."""
+    text = body(name)
+    names = {
+        local.strip()
+        for line in re.findall(r"\b(?:local|for) ([\w, ]+?)(?: =| in|$)", text, re.MULTILINE)
+        for local in line.split(",")
+    }
+    names |= {argument.strip() for line in re.findall(r"function ?[\w.]*\(([\w, ]*)\)", text) for argument in line.split(",")}
+    assigned = set(re.findall(r"^\s*(\w+)(?:, \w+)* = ", text, re.MULTILINE))
+
+    assert set() == assigned - names
+    assert [] == re.findall(r"^function \w+\(", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    sorted({(name, reference) for name in VERBS for reference in STRUCT.findall(HEADER.match(SCRIPTS[name])["text"])}),
+    ids=str,
+)
+def test_a_header_refers_to_what_is_there(name, reference):
+    """Each `module:Name` of a header can be imported."""
+    assert isinstance(struct(reference), type)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_msgpack_argument_names_its_shape(name):
+    """Whoever reads a script can look up what is packed in its arguments; only bytes that it merely keeps may be nothing."""
+    packed = [
+        line for line in HEADER.match(SCRIPTS[name])["text"].split("\n") if re.match(r"(ARGV\[\d+\]|Returns) .*\bmsgpack ", line)
+    ]
+
+    assert [] == [line for line in packed if not STRUCT.search(line)]
+
+
+@pytest.mark.parametrize(
+    ("local", "reference"),
+    [
+        ("plan", ("gatekeeper.ledger.wire", "_Plan")),
+        ("bar", ("gatekeeper.ledger.wire", "_Bar")),
+        ("case", ("gatekeeper.ledger.wire", "_Case")),
+        ("move", ("gatekeeper.ledger.wire", "_Move")),
+        ("change", ("gatekeeper.core.effects", "Change")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_scripts_read_what_is_sent(local, reference):
+    """A field that a script reads is one of the struct that crosses to it, and every field that crosses is read."""
+    text = "".join(body(name) for name in SCRIPTS)
+    read = set(re.findall(rf"(?<![\w.]){local}\.(\w+)", text))
+
+    assert set(struct(reference).__struct_fields__) == read
+
+
+@pytest.mark.parametrize("name", ["authorize", "settle"])
+def test_a_packed_answer_has_its_structs_length(name):
+    """Every answer that a script packs as an array has as many items as the struct that reads it has fields."""
+    returns = re.search(r"^Returns .*$", HEADER.match(SCRIPTS[name])["text"], re.MULTILINE)[0]
+    fields = struct(STRUCT.search(returns).groups()).__struct_fields__
+    packed = [re.sub(r"\{\}", "none", found) for found in re.findall(r"pack\(\{(.*?)\}\)", body(name))]
+
+    assert packed
+    assert {len(fields)} == {len(split(f"{found})")) for found in packed}
+
+
+def every_call() -> list[Call]:
+    """One call of each verb, on a day with an allowance, so that there are meters."""
+    at, account = 1_792_454_400_000, Account(waba_id="1")  # 2026-10-20
+    sent = Sent(phone_number_id="2", recipient="4915112345678")
+    planned = plan(sent, account, None, rulebook(), now=at)
+    facts = Facts(id="s1", phone_number_id="2", recipient=sent.recipient, product=planned.product, at=at)
+    settling = Settling(at=at, event=Event.DELIVER, facts=facts, account=account, rows=planned.rows)
+    return [
+        calls.authorize("P", planned, facts, commit=True, enforce=True, registry=""),
+        calls.accept(
+            "P", Quoted(id="s1", waba_id="1", day=dt.date(2026, 10, 20), cell=Cell("2", "", "", ""), price=0), "wamid.1"
+        ),
+        calls.park("P", "wamid.1", b""),
+        calls.note("P", "wamid.1", Word()),
+        calls.settle("P", settling, "wamid.1", "thread"),
+        calls.release("P", settling),
+        calls.observe("P", "2", sent.recipient, [], now=at),
+        calls.link("P", "2", "a", "b"),
+        calls.claim("repeats", now=at, owner="s1", digest="", patience=1),
+        calls.conclude("repeats", owner="s1", outcome="free"),
+    ]
+
+
+@pytest.mark.parametrize("call", every_call(), ids=lambda call: call.script)
+def test_a_call_passes_what_its_header_declares(call):
+    """As many keys and arguments go to a script as it declares; only where it leaves them open, more keys."""
+    script = scripts.load()[call.script]
+    more = len(call.keys) - script.keys
+
+    assert script.arguments == len(call.arguments)
+    assert (1 if script.open else 0) == more
+
+
+def test_every_verb_is_called():
+    """No script lies there that nobody calls."""
+    assert set(VERBS) == {call.script for call in every_call()}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("local function b(x) return x end\n\nlocal function a(x)\n  redis.call('HSET', x)\nend", {"a"}),
+        ("local function a(x)\n  redis.call('HSET', x)\nend", {"a"}),
+        ("local function a(x) redis.call('DEL', x) end", {"a"}),
+        ("local function a(x)\n  redis.call('HGET', x)\nend\nredis.call('HSET', y)", set()),
+        ("function kinds.open(x)\n  redis.call('HSET', x)\nend", {"kinds.open"}),
+    ],
+)
+def test_a_function_that_writes_is_seen(text, found):
+    """A function counts as writing by the commands of its own body."""
+    assert found == writers(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("keep(thread_key, 1)", ["keep"]),
+        ("local function keep(key)\nend", []),
+        ("local function other(key) keep(key) end", ["keep"]),
+        ("upkeep(key)", []),
+        ("x.keep(key)", []),
+    ],
+)
+def test_a_call_is_seen(text, found):
+    """A call is found wherever it stands; a definition is none."""
+    assert found == calls_of({"keep"}, text)

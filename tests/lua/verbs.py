@@ -1,0 +1,232 @@
+"""
+The scripts called by hand, on clocks that mean nothing: `w`, `x`, `y` and `z`.
+
+Moments are milliseconds after `NOW`, which is arbitrary; what a script writes is given back the same way.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from redis import Redis
+
+from gatekeeper.core.decision import Outcome
+from gatekeeper.core.effects import Change
+from gatekeeper.core.settlement import Settled
+from gatekeeper.ledger import keys, scripts, wire
+
+NOW = 1_700_000_000_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+UNKNOWN = -1
+
+ID, WAMID = "s1", "wamid.1"
+THREAD, OTHER = keys.thread("P", "1", "49151"), keys.thread("P", "1", "DE.49")
+RESERVATION, MESSAGE, PARKED = keys.reservation("P", ID), keys.message("P", WAMID), keys.parked("P", WAMID)
+WATCH, REGISTRY = keys.watch("P", "1"), keys.templates("P", "9")
+SPEND = keys.spend("P", "9", dt.date(2026, 10, 20))
+METER, NEXT_METER = keys.meter("P", "free", "1", "2026-10"), keys.meter("P", "free", "1", "2026-11")
+REPEAT = keys.repeat("P", "1", "digest")
+# The place of the first meter among the keys of each script: a case names its meter so.
+HELD, COUNTED = (scripts.load()[verb].keys + 1 for verb in ("authorize", "settle"))
+
+_MOMENTS = ("", "<", "!", "*", "?", "=", "@")  # the fields of a clock that hold a moment
+
+
+def bar(clock: str, *, open: bool = False) -> wire._Bar:  # noqa: A002 - it reads as it is meant
+    """A bar that forbids while *clock* is closed, or while it is *open*."""
+    return wire._Bar(clock=clock, refuse_open=open)
+
+
+def case(
+    *needs: str,
+    opens: str = "",
+    length: int = HOUR,
+    price: int = 0,
+    meter: int = 0,
+    steps: Iterable[tuple[int, int]] = (),
+    unconfirmed: bool = False,
+) -> wire._Case:
+    """A case that holds while any of *needs* is open; *steps* come before its *price*."""
+    return wire._Case(
+        needs=needs,
+        unconfirmed=unconfirmed,
+        opens=opens,
+        length=length,
+        meter=meter,
+        tariff=(*steps, (UNKNOWN, price)),
+        cell="line",
+    )
+
+
+def opened(clock: str, at: int, ends: int, by: str = "") -> Change:
+    return Change(kind="open", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
+
+
+def shut(clock: str, at: int, ends: int = DAY, by: str = "") -> Change:
+    return Change(kind="shut", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
+
+
+def told(clock: str, at: int, ends: int, by: str = "") -> Change:
+    return Change(kind="tell", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
+
+
+class Verbs:
+    """Each script, with what a test does not care for filled in."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._scripts = scripts.load()
+
+    def run(self, script: str, named: Iterable[str], *arguments: Any) -> Any:
+        listed = list(named)
+        return self.redis.eval(self._scripts[script].source, len(listed), *listed, *arguments)
+
+    # ------------------------------------------------------------------------------------------------------ verbs
+
+    def authorize(
+        self,
+        *cases: wire._Case,
+        bars: Iterable[wire._Bar] = (),
+        at: int = 0,
+        id: str = ID,  # noqa: A002 - the field's name
+        thread: str = THREAD,
+        meters: Iterable[str] = (METER,),
+        **plan: Any,
+    ) -> Outcome:
+        whole = wire._Plan(
+            **{
+                "id": id,
+                "state": "reserved",
+                "commit": True,
+                "enforce": True,
+                "registry": "",
+                "watched_since": 0,
+                "unseen_closed": False,
+                "latches": ("w",),
+                "bars": tuple(bars),
+                "cases": cases,
+                "lifetime": 38 * DAY,
+                "meter_lifetime": 75 * DAY,
+                **plan,
+            }
+        )
+        named = [thread, keys.reservation("P", id), WATCH, REGISTRY, *meters]
+        answer = self.run("authorize", named, NOW + at, msgspec.msgpack.encode(whole), b"facts")
+        return msgspec.msgpack.decode(answer, type=Outcome)
+
+    def accept(self, id: str = ID, wamid: str = WAMID, quote: int = 0, lifetime: int = 400 * DAY) -> list[bytes]:  # noqa: A002
+        named = [keys.reservation("P", id), keys.message("P", wamid), keys.parked("P", wamid), SPEND]
+        return self.run("accept", named, "accepted", "line", quote, lifetime)
+
+    def park(self, status: str, lifetime: int = 10 * MINUTE) -> int:
+        return self.run("park", [MESSAGE, PARKED], status, lifetime)
+
+    def note(self, note: str) -> int:
+        return self.run("note", [MESSAGE], note)
+
+    def settle(
+        self, *cases: wire._Case, record: str = MESSAGE, thread: str = THREAD, meters: Iterable[str] = (METER,), **move: Any
+    ) -> Settled:
+        answer = self.run("settle", [record, thread, SPEND, *meters], *self.move(*cases, **move))
+        return msgspec.msgpack.decode(answer, type=Settled)
+
+    @staticmethod
+    def move(*cases: wire._Case, at: int, id: str = ID, own: Iterable[wire._Case] = (), **move: Any) -> tuple[int, bytes]:  # noqa: A002
+        """The arguments of a settlement."""
+        whole = wire._Move(
+            **{
+                "id": id,
+                "leaving": ("accepted",),
+                "to": "settled",
+                "member": "",
+                "cases": cases,
+                "own": tuple(own),
+                "lengths": {},
+                "latches": {},
+                "told": {},
+                "sent_at": NOW,
+                "lifetime": 8 * DAY,
+                "meter_lifetime": 75 * DAY,
+                "spend_lifetime": 400 * DAY,
+                **move,
+            }
+        )
+        return NOW + at, msgspec.msgpack.encode(whole)
+
+    def fail(self, at: int, **how: Any) -> Settled:
+        return self.settle(at=at, to="released", **how)
+
+    def release(self, id: str = ID, at: int = 0) -> Settled:  # noqa: A002 - the field's name
+        record = keys.reservation("P", id)
+        return self.settle(at=at, id=id, record=record, leaving=("reserved",), to="released", lifetime=0)
+
+    def observe(self, *changes: Change, at: int = 0, thread: str = THREAD) -> int:
+        return self.run("observe", [thread], NOW + at, msgspec.msgpack.encode(changes))
+
+    def link(self, name: str, thread: str, lifetime: int = 400 * DAY) -> int:
+        return self.run("link", [name, thread], lifetime)
+
+    def sent(self, *cases: wire._Case, id: str = ID, wamid: str = WAMID, at: int = 0, **plan: Any) -> Outcome:  # noqa: A002
+        """A send that Meta accepted."""
+        outcome = self.authorize(*cases, id=id, at=at, **plan)
+        self.accept(id, wamid)
+        return outcome
+
+    # ---------------------------------------------------------------------------------------------- what is there
+
+    def has(self, thread: str = THREAD, lifetime: int = DAY, **clocks: Mapping[str, int] | int | tuple[int, int]) -> None:
+        """
+        Lay clocks down: an end, or since when and until when; or fields by their sign.
+
+        `w=HOUR`, `w=(-HOUR, HOUR)`, `w={"?": HOUR, "&": "s1"}`
+        """
+        for clock, value in clocks.items():
+            if isinstance(value, Mapping):
+                fields = value
+            else:
+                since, ends = value if isinstance(value, tuple) else (0, value)
+                fields = {"": ends, "<": since}
+            for sign, moment in fields.items():
+                self.redis.hset(thread, clock + sign, moment if sign == "&" else NOW + moment)
+        self.redis.pexpire(thread, lifetime)
+
+    def reads(self, settled: int = 0, reserved: int = 0, meter: str = METER) -> None:
+        """Set a meter."""
+        self.redis.hset(meter, mapping={"settled": settled, "reserved": reserved})
+        self.redis.pexpire(meter, DAY)
+
+    def clocks(self, thread: str = THREAD) -> dict[str, int | str]:
+        """Every field of a thread, moments after NOW."""
+        found = {field.decode(): value.decode() for field, value in self.redis.hgetall(thread).items()}
+        return {
+            field: value if field == "link" or field.endswith("&") else int(value) - NOW for field, value in sorted(found.items())
+        }
+
+    def clock(self, name: str, thread: str = THREAD) -> dict[str, int | str]:
+        """The fields of one clock by their sign."""
+        found = self.clocks(thread)
+        return {sign: found[name + sign] for sign in (*_MOMENTS, "&") if name + sign in found}
+
+    def meter(self, meter: str = METER) -> dict[str, int]:
+        return {field.decode(): int(value) for field, value in self.redis.hgetall(meter).items()}
+
+    def record(self, key: str = RESERVATION) -> dict[str, str]:
+        return {field.decode(): value.decode() for field, value in self.redis.hgetall(key).items()}
+
+    def lifetime(self, key: str) -> int:
+        """How long a key still lives, to the minute."""
+        return -(-self.redis.pttl(key) // MINUTE) * MINUTE
+
+    def everything(self) -> dict[bytes, tuple[bytes, int]]:
+        """Each key's content and lifetime to the minute."""
+        return {key: (self.redis.dump(key), self.lifetime(key)) for key in sorted(self.redis.scan_iter())}
+
+
+def orders(items: Iterable[Any]) -> list[tuple[Any, ...]]:
+    return list(itertools.permutations(items))
