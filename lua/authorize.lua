@@ -77,7 +77,6 @@ end
 redis.call('PEXPIRE', reservation_key, plan.lifetime)
 if case and case.opens ~= '' then
   redis.call('HSET', thread_key, case.opens .. '?', now + case.length, case.opens .. '&', plan.id)
-  redis.call('HDEL', thread_key, case.opens .. '=')
   keep(thread_key, case.length)
 end
 if case and case.meter > 0 then

@@ -43,10 +43,12 @@ end
 -- Whatever opened *x* up to change.at does not count, nor what this very reservation assumed.
 function kinds.shut(x, change)
   if clocks[x .. '&'] == change.by then
-    for mark in ('?&='):gmatch('.') do drop(x .. mark) end
+    drop(x .. '?')
+    drop(x .. '&')
   end
   if change.ends <= now or change.at <= number(clocks, x .. '!') then return end
   set(x .. '!', change.at, change.ends)
+  drop(x .. '=')
   moved = moved + 1
 end
 

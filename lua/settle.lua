@@ -64,7 +64,7 @@ end
 -- Take it all.
 local function confirm(x, length)
   local told, ends = move.told[x] or number(clocks, x .. '='), at + length
-  if told > at or move.told[x] or (told > 0 and clocks[x .. '&'] == move.id) then ends = told end
+  if told > at or move.told[x] or (told > 0 and told == assumed(clocks, x) and clocks[x .. '&'] == move.id) then ends = told end
   if early(x, length) or ends > confirmed(clocks, x) then
     redis.call('HSET', thread_key, x, ends, x .. '<', at)
     keep(thread_key, math.max(ends - at, 1))
@@ -114,7 +114,7 @@ for field, id in pairs(clocks) do
   if id == move.id and field:sub(-1) == '&' then
     local x = field:sub(1, -2)
     redis.call('HDEL', thread_key, field, x .. '?')
-    if not case then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
+    if not case and move.lifetime > 0 then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
 return pack({'moved', chosen, reading, cost, own, own_cost, joined})

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import Ledger
+
+# The same examples every time, so that a change is what makes a test fail; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 PATIENCE_MS = 10_000
 FOR_EVER = -1

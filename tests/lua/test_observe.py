@@ -86,6 +86,14 @@ def test_a_shutting_that_no_opening_can_survive_is_not_kept(lua):
     assert {} == lua.everything()
 
 
+def test_a_shutting_heard_of_late_counts_against_what_is_still_open(lua):
+    """Meta told an end beyond the usual length; a denial of it may be heard of after that length, and before that end."""
+    lua.has(x=(0, 7 * DAY), lifetime=7 * DAY)
+    lua.observe(shut("x", HOUR, 3 * DAY), at=4 * DAY)
+
+    assert not is_open(lua, 4 * DAY)
+
+
 def test_a_thread_that_was_only_shut_lives_until_that_has_lost_its_meaning(lua):
     """Closed is remembered as a moment, not as a state, and for no longer than it can matter."""
     lua.observe(shut("x", 0, HOUR))

@@ -19,6 +19,15 @@ def test_a_refused_send_leaves_nothing_at_all(lua):
     assert before == lua.everything()
 
 
+def test_a_refused_send_leaves_metas_word_alone(lua):
+    """When Meta last spoke of a clock stays known: an older word must not count after a newer one."""
+    lua.observe(told("x", 0, HOUR, by="s0"))
+    lua.authorize(OPENS, at=2 * HOUR)
+    lua.release(at=2 * HOUR)
+
+    assert {"@": 0, "=": HOUR} == lua.clock("x")
+
+
 def test_a_failed_message_gives_back_what_it_took(lua):
     """The clock that it assumed and its unit; only its record stays, that it may fail only once."""
     lua.has(w=HOUR)

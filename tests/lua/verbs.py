@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from redis import Redis
@@ -76,6 +76,12 @@ def told(clock: str, at: int, ends: int, by: str = "") -> Change:
     return Change(kind="tell", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
 
 
+def _filled(kind: type[msgspec.Struct], **given: Any) -> msgspec.Struct:
+    """A struct that says nothing but what is given: no text, no number, an empty list."""
+    types = {field.name: get_origin(field.type) or field.type for field in msgspec.structs.fields(kind)}
+    return kind(**{name: given.get(name, type_()) for name, type_ in types.items()})
+
+
 class Verbs:
     """Each script, with what a test does not care for filled in."""
 
@@ -99,22 +105,13 @@ class Verbs:
         meters: Iterable[str] = (METER,),
         **plan: Any,
     ) -> Outcome:
-        whole = wire._Plan(
-            **{
-                "id": id,
-                "state": "reserved",
-                "commit": True,
-                "enforce": True,
-                "registry": "",
-                "watched_since": 0,
-                "unseen_closed": False,
-                "latches": ("w",),
-                "bars": tuple(bars),
-                "cases": cases,
-                "lifetime": 38 * DAY,
-                "meter_lifetime": 75 * DAY,
-                **plan,
-            }
+        whole = _filled(
+            wire._Plan,
+            id=id,
+            state="reserved",
+            bars=tuple(bars),
+            cases=cases,
+            **{"commit": True, "enforce": True, "latches": ("w",), "lifetime": 38 * DAY, "meter_lifetime": 75 * DAY} | plan,
         )
         named = [thread, keys.reservation("P", id), WATCH, REGISTRY, *meters]
         answer = self.run("authorize", named, NOW + at, msgspec.msgpack.encode(whole), b"facts")
@@ -139,24 +136,9 @@ class Verbs:
     @staticmethod
     def move(*cases: wire._Case, at: int, id: str = ID, own: Iterable[wire._Case] = (), **move: Any) -> tuple[int, bytes]:  # noqa: A002
         """The arguments of a settlement."""
-        whole = wire._Move(
-            **{
-                "id": id,
-                "leaving": ("accepted",),
-                "to": "settled",
-                "member": "",
-                "cases": cases,
-                "own": tuple(own),
-                "lengths": {},
-                "latches": {},
-                "told": {},
-                "sent_at": NOW,
-                "lifetime": 8 * DAY,
-                "meter_lifetime": 75 * DAY,
-                "spend_lifetime": 400 * DAY,
-                **move,
-            }
-        )
+        usual = {"leaving": ("accepted",), "to": "settled", "sent_at": NOW}
+        lives = {"lifetime": 8 * DAY, "meter_lifetime": 75 * DAY, "spend_lifetime": 400 * DAY}
+        whole = _filled(wire._Move, id=id, cases=cases, own=tuple(own), **usual | lives | move)
         return NOW + at, msgspec.msgpack.encode(whole)
 
     def fail(self, at: int, **how: Any) -> Settled:

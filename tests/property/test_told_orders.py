@@ -164,6 +164,18 @@ async def test_a_late_refusal_speaks_of_the_window_at_the_send(ledger, answered)
     assert text.blocked is None
 
 
+@pytest.mark.parametrize("landed", [h(0.5), h(2)], ids=["before the ad", "after the ad"])
+async def test_a_denial_is_of_what_was_on_offer_when_the_message_was_sent(ledger, landed):
+    """A message from before the ad is no answer to it: that Meta charges it, whenever it lands, says nothing of the ad."""
+    story = Story(ledger, NOW)
+    before = await story.template(h(0), "marketing")
+    await story.clicked(h(1))
+    await before.delivered(landed, told=h(2), **pmp("marketing"))
+    answer = await story.template(h(3), "marketing")
+
+    assert ("opens_free_entry_point", "at-most") == answer.of("reason", "price_bound")
+
+
 # -------------------------------------------------------------------------------------------------- what depends on the order
 
 

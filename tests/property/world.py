@@ -32,7 +32,7 @@ Content = dict[str, dict[str, str] | list[str] | str]
 
 
 def bounded(examples: int) -> settings:
-    """So many examples, never the same ones, and none remembered; Redis may take its time."""
+    """So many examples, and none remembered; Redis may take its time."""
     return settings(
         max_examples=examples,
         deadline=None,
