@@ -46,7 +46,7 @@ function kinds.shut(x, change)
     drop(x .. '?')
     drop(x .. '&')
   end
-  if change.ends <= now or change.at <= number(clocks, x .. '!') then return end
+  if change.at <= number(clocks, x .. '!') or (change.ends <= now and number(clocks, x) <= now) then return end
   set(x .. '!', change.at, change.ends)
   drop(x .. '=')
   moved = moved + 1

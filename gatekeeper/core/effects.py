@@ -71,18 +71,18 @@ class Effects:
             changes += self.preferred(at=at, stop=True)
         return changes
 
-    def said(self, word: Word, *, at: int, by: str, failed: bool = False) -> list[Change]:
+    def said(self, word: Word, *, at: int, sent_at: int, by: str, failed: bool = False) -> list[Change]:
         """
         Meta says what it counts a message in, and until when; a word that is not of a free entry point denies one.
 
-        A message that *failed* opened nothing, whatever was said of it before.
+        It denies what there was when the message was sent. One that *failed* opened nothing, whatever was said of it before.
         """
         if word.category in (None, *_UNDENIABLE):
             return []
         category = str(word.category)
         if word.free_entry:
             return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at and not failed else []
-        changes = [self._shut(clock, at, by=by) for clock in (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)]
+        changes = [self._shut(clock, sent_at, by=by) for clock in (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)]
         regime = self._book.regime(local_day(at, self._account.zone))
         counted = word.model == _CONVERSATION_MODEL or (word.model is None and regime.has_conversations)
         if counted and word.expires_at and not failed:

@@ -192,7 +192,11 @@ class Intake:
         failed = (
             status.status == _FAILED or (record is not None and record.state is State.RELEASED) or status.wamid in batch.failed
         )
-        changes = effects.said(word, at=at, by=facts.id if facts else "", failed=failed) if word else []
+        changes = (
+            effects.said(word, at=at, sent_at=min(at, facts.at) if facts else at, by=facts.id if facts else "", failed=failed)
+            if word
+            else []
+        )
         if status.status == _FAILED:
             batch.failed.add(status.wamid)
             if facts:  # of a message that we do not know, we do not know when it was sent
