@@ -63,6 +63,7 @@ class Ledger:
         self._scripts = scripts.load()
         self._on_change = on_change or (lambda _up: None)
         self._probe: asyncio.Task[None] | None = None
+        self._cluster = cluster
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self.up = True
         never = Retry(NoBackoff(), 0)  # a script that was cut off may have run: asking twice would take twice
@@ -253,8 +254,8 @@ class Ledger:
         return answers
 
     async def _piped(self, fill: Callable[[Any], None]) -> list[Any]:
-        """Run plain commands in one round trip."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """Run plain commands in one round trip; all or none of them, where there is one Redis: no key is left without its lifetime."""
+        pipeline = self._redis.pipeline(transaction=not self._cluster)
         fill(pipeline)
         answers: list[Any] = await self._asked(pipeline.execute())
         return answers
