@@ -194,7 +194,7 @@ def _unit(kind: type, value: Any) -> Any:
             if not found or found[2] not in units or not int(found[1]):
                 raise ValueError(f"write a number and one of {', '.join(units)}, for example 5{list(units)[1]}")
             return wanted(int(found[1]) * units[found[2]])
-    raise NotImplementedError(kind)
+    raise TypeError(f"no unit is written as {kind.__name__}")
 
 
 def _path_first(text: str) -> str:

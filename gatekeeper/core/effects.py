@@ -16,7 +16,6 @@ from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Word
 from gatekeeper.core.vocabulary import Clock, conversation
 
 _REACTION = "reaction"
-_CONVERSATION_MODEL = "CBP"
 _UNDENIABLE = ("general_purpose_ai",)  # charged inside a free entry point too, so it says nothing of one
 
 
@@ -84,8 +83,7 @@ class Effects:
             return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at and not failed else []
         changes = [self._shut(clock, sent_at, by=by) for clock in (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)]
         regime = self._book.regime(local_day(at, self._account.zone))
-        counted = word.model == _CONVERSATION_MODEL or (word.model is None and regime.has_conversations)
-        if counted and word.expires_at and not failed:
+        if word.counts_conversations(regime) and word.expires_at and not failed:
             changes.append(self._tell(conversation(category), at, word, by))
         return changes
 

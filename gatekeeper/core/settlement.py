@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.core import regimes
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.plan import UNKNOWN_PRICE, Row, Sent, conversation_name, price_of, rows
+from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason, conversation, money
@@ -45,6 +45,10 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def free_entry(self) -> bool:
         """Whether the message counts as part of a free entry point."""
         return self.type == _FREE_ENTRY or self.category == REFERRAL
+
+    def counts_conversations(self, regime: Regime) -> bool:
+        """Whether Meta counts this message in a conversation: it says so, or says nothing and *regime* has them."""
+        return self.model == _CONVERSATION_MODEL or (self.model is None and regime.has_conversations)
 
     @property
     def clock(self) -> str:
@@ -148,7 +152,10 @@ def plan_delivery(
 
     believed = own = asked(facts.product, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
     if word is not None:  # what Meta says of the window is in its category
-        believed = _believed(word, asked(product, window=True), book, day, account, market)
+        # Any product of one recipient's goes into a free entry point; a free-form message always has its rows.
+        believed = _believed(
+            word, asked(Product.SERVICE if word.free_entry else product, window=True), book, day, account, market
+        )
     return Settling(
         at=at,
         event=Event.DELIVER,
@@ -208,8 +215,8 @@ def _believed(
     """Narrow the rows to those that agree with Meta's word; the last one is what remains when none of them holds."""
     category = word.category or ""
     if word.free_entry:
-        template = [row for row in _free_entry_rows(book, day, account) if row.category == REFERRAL]
-        return (*template, msgspec.structs.replace(template[-1], needs=()))
+        entry = [row for row in asked if row.case.reason in _FREE_ENTRY_REASONS]
+        return (*entry, msgspec.structs.replace(entry[-1], needs=()))
     kept = [row for row in asked if row.case.reason not in _FREE_ENTRY_REASONS]
     last = kept[-1]
     flat = msgspec.structs.replace(last, needs=(), category=category, free=0, steps=(), meter=None if last.steps else last.meter)
@@ -220,36 +227,17 @@ def _believed(
         return (msgspec.structs.replace(flat, price=price, charged=True),)
     if word.type is not None:
         return (msgspec.structs.replace(flat, price=0, charged=False),)
-    conversations = book.regime(day).has_conversations
-    if word.model != _CONVERSATION_MODEL and not conversations:
+    regime = book.regime(day)
+    if not word.counts_conversations(regime):
         return tuple(kept)  # a per-message word without a type: only the category is news
     own = conversation(category)
     agreeing = [
         msgspec.structs.replace(row, needs=(own,), category=category) if row.category is None and row.needs else row
         for row in kept
-        if row.category in (category, None) and conversations
+        if row.category in (category, None) and regime.has_conversations
     ]
     # Meta counts the message to a conversation that we know nothing of, or that outlived its regime: it was inside one.
     inside = msgspec.structs.replace(
         flat, opens=own, length=book.platform.length_ms(own, day), price=0, charged=False, meter=None, meta=True
     )
     return (*agreeing, inside)
-
-
-def _free_entry_rows(book: Rulebook, day: date, account: Account) -> tuple[Row, ...]:
-    """The rows of a free entry point, whatever the product was that we took the message for."""
-    regime = book.regime(day)
-    found = []
-    for case in book.regimes.cases(regime, Product.SERVICE, account, day):
-        if case.reason in _FREE_ENTRY_REASONS:
-            opens = book.regimes.clocks(case.opens, Product.SERVICE)[0] if case.opens else ""
-            found.append(
-                Row(
-                    case=case,
-                    needs=tuple(clock for name in case.needs for clock in book.regimes.clocks(name, Product.SERVICE)),
-                    opens=opens,
-                    length=book.platform.length_ms(opens, day) if opens else 0,
-                    category=regimes.named(case.category, Product.SERVICE),
-                )
-            )
-    return tuple(found)

@@ -36,7 +36,7 @@ from gatekeeper.server.http import (
     upstream_headers,
 )
 from gatekeeper.server.repeats import HEADER, Lost, Repeats
-from gatekeeper.server.upstream import Upstream, UpstreamAnswer
+from gatekeeper.server.upstream import MOST_ANSWER, Upstream, UpstreamAnswer
 from gatekeeper.settings import Settings
 from gatekeeper.telemetry import DECISION, FAULT, Metrics
 
@@ -264,7 +264,7 @@ class Sends:
 def _understood(answer: UpstreamAnswer) -> Answer | None:
     """Read an answer whatever it is packed in; it goes back as it came."""
     try:
-        return decode_answer(unpacked(answer.body, answer.headers.get("Content-Encoding"), 4 << 20))
+        return decode_answer(unpacked(answer.body, answer.headers.get("Content-Encoding"), MOST_ANSWER))
     except (TooLarge, UnknownEncoding, ValueError):
         return None
 

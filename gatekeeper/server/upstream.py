@@ -16,7 +16,7 @@ from gatekeeper.server.http import AUTOMATIC
 from gatekeeper.settings import Upstream as UpstreamSettings
 
 _CONNECTIONS = 1024
-_MOST_ANSWER = 4 << 20
+MOST_ANSWER = 4 << 20
 _NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -82,7 +82,7 @@ class Upstream:
         chunks, size = [], 0
         async for chunk in answer.content.iter_any():
             size += len(chunk)
-            if size > _MOST_ANSWER:
+            if size > MOST_ANSWER:
                 answer.close()
                 raise aiohttp.ClientPayloadError
             chunks.append(chunk)
