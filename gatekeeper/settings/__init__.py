@@ -1,0 +1,20 @@
+"""The configuration: what may stand in it, how it is read, and what is wrong with it."""
+
+from gatekeeper.settings.loading import described, load, parse
+from gatekeeper.settings.mistakes import address
+from gatekeeper.settings.sections import DEFAULT_UPSTREAM, EMBEDDED, ColdStart, LedgerFailure, Policy, Settings, Upstream, Webhook
+
+__all__ = [
+    "DEFAULT_UPSTREAM",
+    "EMBEDDED",
+    "ColdStart",
+    "LedgerFailure",
+    "Policy",
+    "Settings",
+    "Upstream",
+    "Webhook",
+    "address",
+    "described",
+    "load",
+    "parse",
+]

@@ -1,0 +1,125 @@
+"""Own how the configuration file is read: environment, units, and the path of every mistake in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gatekeeper.core.errors import ConfigError
+from gatekeeper.settings.mistakes import mistakes
+from gatekeeper.settings.sections import Duration, Settings, Size, Webhook
+
+_DURATION = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_SIZE = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+# An `env:` value here may be unset: it then counts as absent. Anywhere else that is a mistake.
+_OPTIONAL = re.compile(
+    r"\$\.(webhook\.(app_secret|verify_token|forward_to(\[\d+\])?)|account\[\d+\]\.(access_token|portfolio_id))"
+)
+_ENV = "env:"
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the file at *path* (None: all defaults); ConfigError names file and key path."""
+    name = str(path) if path else "defaults"
+    try:
+        raw = tomllib.loads(path.read_text("utf-8")) if path else {}
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    return parse(raw, name=name, environment=os.environ if environment is None else environment)
+
+
+def parse(raw: dict[str, Any], *, name: str, environment: Mapping[str, str]) -> Settings:
+    """Turn a decoded TOML document into settings; ConfigError names file and key path."""
+    webhook = raw.get("webhook", {})
+    if isinstance(webhook, dict):  # the defaults of these two are variables, so they pass through the same door
+        raw = {**raw, "webhook": {"app_secret": Webhook().app_secret, "verify_token": Webhook().verify_token, **webhook}}
+    try:
+        resolved = _from_environment(raw, "$", name, environment)
+        settings = msgspec.convert(resolved, Settings, dec_hook=_unit)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_located(resolved, _path_first(str(error)))}") from None
+    for path, mistake in mistakes(settings):
+        raise ConfigError(f"{name}: {path}: {mistake}")
+    return settings
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values for a person, secrets left out."""
+    shown: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=int)
+    for section, key in (("webhook", "app_secret"), ("webhook", "verify_token")):
+        shown[section][key] = "set" if shown[section][key] else "absent"
+    for account in shown["account"]:
+        account["access_token"] = "set" if account["access_token"] else "absent"
+    for section, key in (("server", "grace"), ("upstream", "connect_timeout"), ("upstream", "timeout"), ("ledger", "timeout")):
+        shown[section][key] = f"{shown[section][key]}ms"
+    shown["ledger"]["url"] = re.sub(r"(?<=//)[^@/]*(?=@)|(?<=password=)[^&]*", "…", shown["ledger"]["url"])
+    return shown
+
+
+def _from_environment(value: Any, path: str, name: str, environment: Mapping[str, str]) -> Any:
+    """Replace every `env:NAME`; an optional one that is unset becomes empty."""
+    if isinstance(value, dict):
+        return {k: _from_environment(v, f"{path}.{k}", name, environment) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_from_environment(v, f"{path}[{i}]", name, environment) for i, v in enumerate(value)]
+    if not isinstance(value, str) or not value.startswith(_ENV):
+        return value
+    variable = value.removeprefix(_ENV)
+    if variable in environment:
+        return environment[variable]
+    if _OPTIONAL.fullmatch(path):
+        return ""
+    raise ConfigError(f"{name}: {path}: the environment variable {variable} is not set")
+
+
+def _unit(kind: type, value: Any) -> Any:
+    for wanted, units in ((Duration, _DURATION), (Size, _SIZE)):
+        if kind is wanted:
+            found = re.fullmatch(r"(\d{1,9})\s*([A-Za-z]+)", value) if isinstance(value, str) else None
+            if not found or found[2] not in units or not int(found[1]):
+                raise ValueError(f"write a number and one of {', '.join(units)}, for example 5{list(units)[1]}")
+            return wanted(int(found[1]) * units[found[2]])
+    raise TypeError(f"no unit is written as {kind.__name__}")
+
+
+def _path_first(text: str) -> str:
+    """Turn msgspec's `text - at `path`` into `path: text`."""
+    message, _, path = text.partition(" - at ")
+    path = path.strip("`") or "$"
+    unknown = re.fullmatch(r"Object contains unknown field `(.+)`", message)
+    if unknown:
+        return f"{path}.{unknown[1]}: unknown key"
+    missing = re.fullmatch(r"Object missing required field `(.+)`", message)
+    if missing:
+        return f"{path}.{missing[1]}: required key is missing"
+    return f"{path}: {message}"
+
+
+def _located(raw: dict[str, Any], mistake: str) -> str:
+    """Give the first `[...]` of msgspec's path its index: that of the shortest list that already fails."""
+    while "[...]" in mistake:
+        path = mistake[: mistake.index("[...]")]
+        *parents, last = re.findall(r"\.(\w+)(?:\[(\d+)\])?", path)
+        holder: Any = raw
+        for key, index in parents:
+            holder = holder[key][int(index)] if index else holder[key]
+        whole = holder[last[0]]
+        for n in range(len(whole)):
+            holder[last[0]] = whole[: n + 1]
+            try:
+                msgspec.convert(raw, Settings, dec_hook=_unit)
+            except msgspec.ValidationError:
+                break
+        holder[last[0]] = whole
+        mistake = mistake.replace("[...]", f"[{n}]", 1)
+    return mistake

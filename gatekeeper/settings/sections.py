@@ -1,0 +1,105 @@
+"""
+Own the configuration file's keys and defaults: one TOML file becomes one frozen `Settings`.
+
+Unknown keys are errors, so a typing mistake is never a silent default.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gatekeeper.core.accounts import Account
+from gatekeeper.core.vocabulary import Mode
+
+DEFAULT_UPSTREAM = "https://graph.facebook.com"
+EMBEDDED = "embedded"
+
+
+class Duration(int):
+    """Milliseconds, written `250ms`, `5s`, `2m` or `1h`."""
+
+
+class Size(int):
+    """Bytes, written `512KiB` or `1MiB`."""
+
+
+class ColdStart(StrEnum):
+    """What an unseen window is before the ledger has watched long enough."""
+
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+
+
+class LedgerFailure(StrEnum):
+    """What becomes of a send while the ledger is out of reach."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Server(_Section, frozen=True, kw_only=True):
+    """`[server]`."""
+
+    listen: str = "127.0.0.1:8080"
+    admin_listen: str = "127.0.0.1:8081"
+    workers: int = 1
+    max_body: Size = Size(1 << 20)
+    grace: Duration = Duration(30_000)
+
+
+class Upstream(_Section, frozen=True, kw_only=True):
+    """`[upstream]`."""
+
+    base_url: str = DEFAULT_UPSTREAM
+    connect_timeout: Duration = Duration(5_000)
+    timeout: Duration = Duration(60_000)
+
+
+class Ledger(_Section, frozen=True, kw_only=True):
+    """`[ledger]`."""
+
+    url: str = EMBEDDED
+    cluster: bool = False
+    data_dir: str = "var"
+    timeout: Duration = Duration(250)
+
+
+class Webhook(_Section, frozen=True, kw_only=True):
+    """`[webhook]`."""
+
+    path: str = "/webhook"
+    app_secret: str = "env:META_APP_SECRET"  # noqa: S105 - the name of a variable
+    verify_token: str = "env:META_VERIFY_TOKEN"  # noqa: S105 - the name of a variable
+    forward_to: str | tuple[str, ...] = ""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The app's webhook URLs; the first one's status is Meta's answer."""
+        listed = (self.forward_to,) if isinstance(self.forward_to, str) else self.forward_to
+        return tuple(url for url in listed if url)
+
+
+class Policy(_Section, frozen=True, kw_only=True):
+    """`[policy]`."""
+
+    mode: Mode = Mode.ENFORCE
+    cold_start: ColdStart = ColdStart.UNKNOWN
+    ledger_failure: LedgerFailure = LedgerFailure.ALLOW
+    reaction_opens_window: bool = False
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    server: Server = Server()
+    upstream: Upstream = Upstream()
+    ledger: Ledger = Ledger()
+    webhook: Webhook = Webhook()
+    policy: Policy = Policy()
+    account: tuple[Account, ...] = ()
