@@ -30,6 +30,12 @@ class Metrics:
         self.unpriced = Counter("gatekeeper_unpriced", "Decided sends whose price no rate card knows.", ["currency"], **one)
         self.unknown_types = Counter("gatekeeper_unknown_types", "Sends of a message type that we do not know.", **one)
         self.settlements = Counter("gatekeeper_settlements", "Settled messages.", ["delivered", "category", "charged"], **one)
+        self.settled_difference = Counter(
+            "gatekeeper_settled_difference_micros",
+            "How far deliveries were settled above or below their quotes, in micro-units.",
+            ["currency", "direction"],
+            **one,
+        )
         self.drift = Counter("gatekeeper_drift", "Times that Meta's word differed from ours.", ["kind"], **one)
         self.webhooks = Counter("gatekeeper_webhook_events", "Webhook events by what they were.", ["event"], **one)
         self.webhook_requests = Counter(

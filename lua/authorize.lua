@@ -21,7 +21,7 @@ local thread_key, reservation_key, watch_key, registry_key = KEYS[1], KEYS[2], K
 local now, plan, facts = tonumber(ARGV[1]), unpack(ARGV[2]), ARGV[3]
 
 if plan.registry ~= '' and (redis.call('HGET', registry_key, 'version') or '0') ~= plan.registry then
-  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, {}})
+  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, 0, {}})
 end
 
 local clocks
@@ -57,15 +57,15 @@ end
 local flat = {}
 for i = 1, #open do flat[i] = open[i] end
 
-local chosen, sure, reading, cost, most = 0, 0, 0, UNKNOWN, UNKNOWN
+local chosen, sure, reading, told, cost, most = 0, 0, 0, 0, UNKNOWN, UNKNOWN
 if (refusal == 0 or not plan.enforce) and #plan.cases > 0 then
   chosen, sure = pick(plan.cases, expected), pick(plan.cases, certain, true)
-  reading = read(plan.cases[chosen])
+  reading, told = read(plan.cases[chosen])
   cost = price(plan.cases[chosen], reading)
-  most = price(plan.cases[sure], read(plan.cases[sure]))
+  most = price(plan.cases[sure], (read(plan.cases[sure])))
 end
 local status = refusal > 0 and plan.enforce and 'refused' or plan.commit and 'reserved' or 'picked'
-local answer = pack({status, refusal, unseen, cold, chosen, reading, cost, sure, most, flat})
+local answer = pack({status, refusal, unseen, cold, chosen, reading, told, cost, sure, most, flat})
 if status ~= 'reserved' then return answer end
 
 -- Take it all.

@@ -68,11 +68,11 @@ local function pick(cases, open, certain)
   return 0
 end
 
--- What a case's meter reads: what was settled, and unless *settled_only* what is reserved.
+-- What a case's meter reads: what was settled, and unless *settled_only* what is reserved; then what Meta told of it.
 local function read(case, settled_only)
-  if case.meter == 0 then return 0 end
-  local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'reserved')
-  return tonumber(counts[1] or 0) + (settled_only and 0 or tonumber(counts[2] or 0))
+  if case.meter == 0 then return 0, 0 end
+  local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'reserved', 'told')
+  return tonumber(counts[1] or 0) + (settled_only and 0 or tonumber(counts[2] or 0)), tonumber(counts[3] or 0)
 end
 
 -- Book one message of *cost* micro-units on a day's bill: `kind#cell` counts, `kind$cell` sums, `kind?cell` counts unknown prices.

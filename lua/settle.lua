@@ -58,7 +58,7 @@ if #move.cases > 0 then
     if open(x) then joined[#joined + 1] = x end
   end
   own = pick(move.own, open)
-  own_cost = own > 0 and price(move.own[own], read(move.own[own], true)) or cost
+  own_cost = own > 0 and price(move.own[own], (read(move.own[own], true))) or cost
 end
 
 -- Take it all.

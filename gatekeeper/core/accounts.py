@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import zoneinfo
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+
+_Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
 class TemplateStatus(StrEnum):
@@ -36,12 +40,36 @@ class TemplateCategory(StrEnum):
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is known of one template in one language; category None: not known."""
+    """What is known of one template in one language; category None: not known. *pending*: the category that it is about to get."""
 
     name: str
     language: str
     category: TemplateCategory | None = None
     status: TemplateStatus = TemplateStatus.APPROVED
+    pending: TemplateCategory | None = None
+
+
+class AuthenticationInternational(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    `[account.authentication_international]`: from when on a business pays that rate, and where it is at home (ISO 3166).
+
+    A home that Meta has not verified is empty: nowhere is at home then. Source: Meta, "Authentication-international rates",
+    copy of 2025-12-12.
+    """
+
+    start_time: _Instant
+    primary_location: str = ""
+    exception_countries: dict[str, _Instant] = {}
+
+    def applies(self, country: str | None, at: int) -> bool:
+        """Whether a message to *country* that is delivered *at* is charged so."""
+        if country is None or country == self.primary_location:
+            return False
+        return at >= _millis(self.exception_countries.get(country, self.start_time))
+
+
+def _millis(instant: dt.datetime) -> int:
+    return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +86,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     service_exempt: bool = False
     takes_threads: bool = True
     payment_method: bool = True
+    authentication_international: AuthenticationInternational | None = None
     template: tuple[Template, ...] = ()
 
     @property

@@ -28,7 +28,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     What `authorize.lua` found. Indexes count from 1; 0 is none.
 
     *status*: reserved, picked (nothing written), refused or stale (the templates changed meanwhile). *case* holds over what is
-    expected, *sure* over what is certain; *cost* and *most* are their prices. *open* lists clocks and their ends in turn.
+    expected, *sure* over what is certain; *cost* and *most* are their prices. *told* is what Meta said that the meter reads at least.
+    *open* lists clocks and their ends in turn.
     """
 
     status: str
@@ -37,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     cold: bool
     case: int
     reading: int
+    told: int
     cost: int
     sure: int
     most: int
@@ -156,11 +158,17 @@ def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, A
         "conversation_expires": max((clocks[clock] for clock in joined), default=None),
         **_priced(outcome.cost, outcome.most),
     }
-    if row.steps and outcome.cost not in (UNKNOWN_PRICE, row.price) and said["price_bound"] is PriceBound.EXACT:
+    by_count = outcome.cost not in (UNKNOWN_PRICE, row.price) and outcome.told < _tier_begins(row, outcome.reading)
+    if row.steps and by_count and said["price_bound"] is PriceBound.EXACT:
         said["price_bound"] = PriceBound.AT_MOST  # a tier reached by our own count; Meta's, over all partners, can only be higher
     if outcome.unseen:
         said["reason"] = Reason.WINDOW_UNKNOWN
     return said | _unheard_of(plan, row)
+
+
+def _tier_begins(row: Row, reading: int) -> int:
+    """The reading from which on the volume tier holds that *reading* is in."""
+    return max((bound for bound, _ in row.steps if 0 <= bound <= reading), default=0)
 
 
 def _priced(cost: int, most: int) -> dict[str, Any]:

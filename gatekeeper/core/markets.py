@@ -46,6 +46,7 @@ class Markets:
 
     def __init__(self, by_country: Mapping[str, Place], by_prefix: Mapping[str, Place]) -> None:
         self._by_country = by_country
+        self._by_name = {_plain(market): market for place in by_country.values() for _, market in place.since}
         self._reach = max(map(len, by_prefix), default=0)
         # Callers' numbers cluster in few prefixes; a flood of others must not grow the process.
         self._longest = functools.lru_cache(maxsize=_REMEMBERED)(functools.partial(_longest, by_prefix))
@@ -64,6 +65,15 @@ class Markets:
         """Say which country (ISO 3166) *recipient* belongs to; None: not known, or several share its prefix."""
         place = self._place(recipient)
         return None if place is None else place.country
+
+    def of_country(self, iso2: str, day: dt.date) -> str | None:
+        """Say which market a country (ISO 3166) was in on *day*; None: the tables do not have it."""
+        place = self._by_country.get(iso2)
+        return None if place is None else place.market(day)
+
+    def named(self, text: str) -> str | None:
+        """Say which market *text* means: Meta writes `&` or `and`, and some partners capitals; None: none of ours."""
+        return self._by_name.get(_plain(text))
 
     def _place(self, recipient: str) -> Place | None:
         # No calling code begins with 0: that is a number without its country.
@@ -117,6 +127,10 @@ def _shared(one: Place, other: Place, where: str) -> Place:
     if one.since != other.since:
         raise ConfigError(f"{where}, calling_code: shares a prefix with {one.country}, whose market is another")
     return Place(country=None, since=one.since)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("&", " and ").split())
 
 
 def _longest(by_prefix: Mapping[str, Place], number: str) -> Place:

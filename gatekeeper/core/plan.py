@@ -120,7 +120,7 @@ def plan(
     day = local_day(now, account.zone)
     regime = book.regime(day)
     market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
-    product = product_of(sent, account, template, book, day)
+    product = international(product_of(sent, account, template, book, day), sent, account, book, at=now)
     watch = book.platform.watch.clock
     return Plan(
         at=now,
@@ -159,6 +159,16 @@ def product_of(sent: Sent, account: Account, template: Template | None, book: Ru
     return Product(template.category.value)
 
 
+def international(product: Product, sent: Sent, account: Account, book: Rulebook, *, at: int) -> Product:
+    """What *product* is for a recipient abroad: an eligible business pays a rate of its own for authentication there."""
+    own = account.authentication_international
+    if own is None or product not in (Product.AUTHENTICATION, Product.AUTHENTICATION_INTERNATIONAL):
+        return product
+    country = book.markets.country(sent.billed or sent.recipient)
+    rated = book.platform.has_international_rate(country, local_day(at, account.zone))
+    return Product.AUTHENTICATION_INTERNATIONAL if rated and own.applies(country, at) else Product.AUTHENTICATION
+
+
 def rows(
     product: Product,
     account: Account,
@@ -190,7 +200,7 @@ def rows(
         column = regimes.named(case.price, product)
         steps = volume_steps(column, card, market, book) if case.tiers else ()
         if steps:
-            meter = Meter(f"volume/{column}/{market}", account.portfolio, month(at, account.zone))
+            meter = volume_meter(column, str(market), account, book, month=month(at, account.zone))
         found.append(
             Row(
                 case=case,
@@ -225,6 +235,11 @@ def volume_steps(column: str, card: RateCard | None, market: str | None, book: R
         return ()
     tiers = card.tiers.get((market, book.platform.price_column.get(column, column)), ())
     return tuple((-1 if tier.last is None else tier.last, tier.rate) for tier in tiers)
+
+
+def volume_meter(category: str, market: str, account: Account, book: Rulebook, *, month: str) -> Meter:
+    """The meter of a category's volume tiers in a market: a portfolio's, over all its accounts."""
+    return Meter(f"volume/{book.platform.counts_with.get(category, category)}/{market}", account.portfolio, month)
 
 
 def free_meter(account: Account, phone_number_id: str, book: Rulebook, *, at: int) -> Meter | None:

@@ -110,6 +110,11 @@ class _AiProvider(_Row, frozen=True, kw_only=True):
     until: date = date.max
 
 
+class _International(_Row, frozen=True, kw_only=True):
+    countries: tuple[str, ...]
+    effective: date
+
+
 class Platform(_Row, frozen=True, kw_only=True):
     """`platform.toml`: what holds across regimes."""
 
@@ -118,8 +123,10 @@ class Platform(_Row, frozen=True, kw_only=True):
     window: _Window
     length: tuple[_Length, ...]
     price_column: dict[str, str]
+    counts_with: dict[str, str]
     watch: _Watch
     ai_provider: tuple[_AiProvider, ...]
+    authentication_international: tuple[_International, ...]
 
     def length_ms(self, clock: str, day: date) -> int:
         """
@@ -136,6 +143,10 @@ class Platform(_Row, frozen=True, kw_only=True):
     def charges_ai(self, country: str | None, day: date) -> bool:
         """Whether an AI provider's free-form message to *country* is charged as such on *day*."""
         return any(country in row.countries and row.effective <= day <= row.until for row in self.ai_provider)
+
+    def has_international_rate(self, country: str | None, day: date) -> bool:
+        """Whether authentication messages to *country* have an international rate on *day*."""
+        return any(country in row.countries and row.effective <= day for row in self.authentication_international)
 
 
 class Regimes:

@@ -14,7 +14,7 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
-from gatekeeper.core.plan import UNKNOWN_PRICE, Row, Sent, conversation_name, price_of, rows
+from gatekeeper.core.plan import UNKNOWN_PRICE, Row, Sent, conversation_name, international, price_of, rows
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
@@ -142,15 +142,15 @@ def plan_delivery(
     day = local_day(at, account.zone)
     market = book.markets.market(billed or facts.recipient, day)
     word = word if word is not None and word.category is not None else None
-    product = facts.product
+    sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
+    product = sent_as = international(facts.product, sent, account, book, at=at)
     if word is not None and _became(product, word, book):
         product = Product(str(word.category))
-    sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
 
     def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
         return rows(product, account, sent, book, at=at, market=market, window_at_send=window)
 
-    believed = own = asked(facts.product, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
+    believed = own = asked(sent_as, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
     if word is not None:  # what Meta says of the window is in its category
         # Any product of one recipient's goes into a free entry point; a free-form message always has its rows.
         believed = _believed(

@@ -18,6 +18,7 @@ from gatekeeper.core.settlement import Settlement, Settling
 from gatekeeper.core.vocabulary import Mode, Reason, State, Verdict
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.engine.intake import Intake
+from gatekeeper.engine.registry import Registry
 from gatekeeper.engine.spend import Spend
 from gatekeeper.ledger import calls
 from gatekeeper.ledger.ledger import Ledger
@@ -50,13 +51,14 @@ class Engine:
         self.book = book
         self.ledger = ledger
         self.directory = Directory(settings.account, ledger)
+        self.registry = Registry(settings.account, ledger)
         self.spend = Spend(ledger, book, self.directory)
         self._policy = settings.policy
         self._metrics = metrics
         self._complete = complete
         self._enforce = settings.policy.mode is Mode.ENFORCE
         opens = settings.policy.reaction_opens_window
-        self._intake = Intake(ledger, book, self.directory, metrics, reaction_opens=opens, watching=not complete)
+        self._intake = Intake(ledger, book, self.directory, self.registry, metrics, reaction_opens=opens, watching=not complete)
 
     async def decide(
         self, send: Send, phone_number_id: str, *, now: int, decision_id: str, commit: bool = True, caller: str = ""
@@ -72,11 +74,11 @@ class Engine:
             number = self.directory.unnamed(phone_number_id)
         sent = self._sent(send, number)
         for _ in range(_PLANS):
-            registry = await self.directory.template(number, sent.template, sent.language)
+            known = await self.registry.known(number, sent.template, sent.language, now=now)
             planned = plan(
                 sent,
-                number.account,
-                registry.template,
+                known.account,
+                known.template,
                 self.book,
                 now=now,
                 complete=self._complete,
@@ -94,10 +96,10 @@ class Engine:
             if not sent.is_message or (planned.refusal and self._enforce):
                 return Decided(decision=decide(planned, None), number=number, facts=facts, plan=planned, held=False)
             try:
-                if not registry.reachable:
+                if not known.reachable:
                     raise LedgerError("the templates are not known")
                 outcome = await self.ledger.authorize(
-                    number.tag, planned, facts, commit=commit, enforce=self._enforce, registry=registry.version
+                    number.tag, planned, facts, commit=commit, enforce=self._enforce, registry=known.version
                 )
             except LedgerError:
                 if self._complete:  # a recorded history has no use for a guess
@@ -105,7 +107,7 @@ class Engine:
                 return self._without_ledger(number, facts, planned)
             if outcome.status != _STALE:
                 break
-            self.directory.forget_templates(number.account.waba_id)
+            self.registry.forget(number.account.waba_id)
         decision = decide(planned, outcome, enforce=self._enforce)
         return Decided(decision=decision, number=number, facts=facts, plan=planned, held=outcome.status == _RESERVED)
 

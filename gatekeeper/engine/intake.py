@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.effects import Effects, names
+from gatekeeper.core.plan import UNKNOWN_PRICE, volume_meter
 from gatekeeper.core.recipients import canonical, digits, is_bsuid
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.engine.directory import Directory, Number
+from gatekeeper.engine.registry import Registry
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.ledger import Ledger, Record, settled
@@ -37,13 +39,20 @@ class _Batch:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.settling: dict[int, Settling] = {}
+        self.settling: dict[int, tuple[Settling, int]] = {}
         self.parking: dict[int, meta.Status] = {}
         self.failed: set[str] = set()
 
-    def add(self, call: Call, *, settling: Settling | None = None, parking: meta.Status | None = None) -> None:
+    def add(
+        self,
+        call: Call,
+        *,
+        settling: Settling | None = None,
+        quote: int = UNKNOWN_PRICE,
+        parking: meta.Status | None = None,
+    ) -> None:
         if settling is not None:
-            self.settling[len(self.calls)] = settling
+            self.settling[len(self.calls)] = settling, quote
         if parking is not None:
             self.parking[len(self.calls)] = parking
         self.calls.append(call)
@@ -53,12 +62,21 @@ class Intake:
     """Takes in what Meta says."""
 
     def __init__(
-        self, ledger: Ledger, book: Rulebook, directory: Directory, metrics: Metrics, *, reaction_opens: bool, watching: bool
+        self,
+        ledger: Ledger,
+        book: Rulebook,
+        directory: Directory,
+        registry: Registry,
+        metrics: Metrics,
+        *,
+        reaction_opens: bool,
+        watching: bool,
     ) -> None:
         """*watching*: remember since when a number's webhooks are seen."""
         self._ledger = ledger
         self._book = book
         self._directory = directory
+        self._registry = registry
         self._metrics = metrics
         self._reaction_opens = reaction_opens
         self._watching = watching
@@ -79,7 +97,7 @@ class Intake:
             except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
                 self._metrics.webhooks.labels("OutOfTime").inc()
         answers = await self._ledger.run(batch.calls)
-        found = [self._settlement(settling, answers[n]) for n, settling in batch.settling.items()]
+        found = [self._settlement(settling, quote, answers[n]) for n, (settling, quote) in batch.settling.items()]
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
         if overtaken:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now)
@@ -94,8 +112,10 @@ class Intake:
         *,
         now: int,
     ) -> None:
-        if isinstance(event, meta.TemplateStatus | meta.TemplateCategory):
-            await self._directory.learn_template(event)
+        if isinstance(event, meta.TemplateStatus | meta.TemplateCategory | meta.InternationalRate | meta.PrimaryLocation):
+            await self._registry.learn(event)
+        elif isinstance(event, meta.VolumeTier):
+            self._tier(event, batch)
         elif not event.phone_number_id:
             return
         elif isinstance(event, meta.Status):
@@ -111,6 +131,16 @@ class Intake:
         statuses = [event for event in events if isinstance(event, meta.Status) and event.phone_number_id]
         wanted = [((await self._directory.seen(status)).tag, status.wamid) for status in statuses]
         return await self._ledger.records(list(dict.fromkeys(wanted)))
+
+    def _tier(self, event: meta.VolumeTier, batch: _Batch) -> None:
+        """Meta says which volume tier a portfolio has come to: it counts over all partners, and we only our own."""
+        market = self._book.markets.named(event.region)
+        account = self._directory.account(event.waba_id)
+        if market is None or account is None:
+            self._metrics.webhooks.labels("UnknownTier").inc()
+            return
+        meter = volume_meter(event.category, market, account, self._book, month=event.month)
+        batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
 
     async def _heard(self, event: meta.Inbound | meta.Call | meta.Preference | meta.Handover, batch: _Batch, *, now: int) -> None:
         """Something that a user did, or that was done with a user's thread."""
@@ -162,7 +192,7 @@ class Intake:
             billed = _billed(status)
             settling = plan_delivery(
                 record.facts,
-                number.account,
+                await self._registry.account(number, now=now),
                 self._book,
                 at=at,
                 billed=billed,
@@ -178,7 +208,7 @@ class Intake:
             if word is not None:
                 batch.add(calls.note(number.tag, status.wamid, word))
             return
-        batch.add(calls.settle(number.tag, settling, status.wamid, record.thread), settling=settling)
+        batch.add(calls.settle(number.tag, settling, status.wamid, record.thread), settling=settling, quote=record.quote)
 
     def _believe(
         self, number: Number, status: meta.Status, record: Record | None, word: Word | None, batch: _Batch, *, at: int, now: int
@@ -205,12 +235,15 @@ class Intake:
         if changes and recipient:
             batch.add(calls.observe(number.tag, number.phone_number_id, recipient, changes, now=now))
 
-    def _settlement(self, settling: Settling, answer: Any) -> Settlement | None:
+    def _settlement(self, settling: Settling, quote: int, answer: Any) -> Settlement | None:
         outcome = settled(answer)
         if outcome.status == _IGNORED:
             return None
         made = settle(settling, outcome)
         self._metrics.settlements.labels(str(made.delivered).lower(), made.category or "none", str(made.charged).lower()).inc()
+        if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
+            direction = "above" if made.price > quote else "below"
+            self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))
         if made.drift:
             self._metrics.drift.labels("pricing").inc()
         for code in (WINDOW_CLOSED, OPTED_OUT):

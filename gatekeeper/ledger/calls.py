@@ -82,6 +82,16 @@ def link(tag: str, phone_number_id: str, name: str, recipient: str) -> Call:
     return Call("link", named, (keys.LINK_MS,))
 
 
+def learn(tag: str, waba_id: str, facts: dict[str, str]) -> Call:
+    """Keep what Meta said of an account and its templates."""
+    return Call("learn", [keys.templates(tag, waba_id)], (wire.learned(facts), keys.TEMPLATES_MS))
+
+
+def tell_meter(tag: str, meter: Meter, floor: int) -> Call:
+    """Let a meter read at least *floor*, because Meta says so."""
+    return Call("meter", [meter_key(tag, meter)], (floor, keys.METER_MS))
+
+
 def claim(key: str, *, now: int, owner: str, digest: str, patience: int) -> Call:
     """Be the first send with an idempotency key, or hear what became of the first."""
     return Call("claim", [key], (now, owner, digest, patience, keys.REPEAT_MS))

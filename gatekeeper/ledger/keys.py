@@ -15,6 +15,7 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     repeat       HASH    the first send with an idempotency key, and its answer
     number       HASH    the WABA of a phone number that no account names
     numbers      SET     the phone numbers of such a WABA
+    wabas        SET     every such WABA
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ TEMPLATES_MS = 400 * DAY_MS
 NUMBER_MS = 400 * DAY_MS
 # How long a repeat gets the first answer. A promise of ours, not a rule of Meta's.
 REPEAT_MS = DAY_MS
+# The tag of what belongs to no business.
+NOBODY = "gate"
 # As good as for ever; Meta lifts an opt-out by a `resume`.
 OPTED_OUT_MS = 3650 * DAY_MS
 
@@ -95,3 +98,8 @@ def number(phone_number_id: str) -> str:
 def numbers(waba_id: str) -> str:
     """The phone numbers of a WABA that no account names."""
     return f"gk:{{{waba_id}}}:numbers"
+
+
+def wabas(tag: str) -> str:
+    """The WABAs that no account names."""
+    return f"gk:{{{tag}}}:wabas"

@@ -189,21 +189,14 @@ class Ledger:
         return int(found or 0)
 
     async def templates(self, tag: str, waba_id: str) -> tuple[str, dict[str, str]]:
-        """What Meta said of a WABA's templates, as it was learned, and its version."""
+        """What Meta said of a WABA and its templates, as it was learned, and its version."""
         found = await self._asked(self._redis.hgetall(keys.templates(tag, waba_id)))
         version = found.pop(_VERSION, b"0").decode()
         return version, {field.decode(): value.decode() for field, value in found.items()}
 
-    async def learn_template(self, tag: str, waba_id: str, learned: dict[str, str]) -> None:
-        """Keep what Meta said of one template; each fact is a field of its own, so that none overwrites another."""
-        key = keys.templates(tag, waba_id)
-
-        def write(pipeline: Any) -> None:
-            pipeline.hset(key, mapping=learned)
-            pipeline.hincrby(key, _VERSION, 1)
-            pipeline.pexpire(key, keys.TEMPLATES_MS)
-
-        await self._piped(write)
+    async def learn(self, tag: str, waba_id: str, facts: dict[str, str]) -> bool:
+        """Keep what Meta said of an account and its templates; an empty fact is forgotten. True: some of it is news."""
+        return bool((await self.run([calls.learn(tag, waba_id, facts)]))[0])
 
     async def learn_number(self, phone_number_id: str, waba_id: str) -> None:
         """Remember which WABA a phone number belongs to."""
@@ -214,8 +207,14 @@ class Ledger:
             pipeline.pexpire(key, keys.NUMBER_MS)
             pipeline.sadd(keys.numbers(waba_id), phone_number_id)
             pipeline.pexpire(keys.numbers(waba_id), keys.NUMBER_MS)
+            pipeline.sadd(keys.wabas(keys.NOBODY), waba_id)
+            pipeline.pexpire(keys.wabas(keys.NOBODY), keys.NUMBER_MS)
 
         await self._piped(write)
+
+    async def wabas(self) -> list[str]:
+        """The WABAs that phone numbers were seen to belong to and that no account names."""
+        return sorted(waba_id.decode() for waba_id in await self._asked(self._redis.smembers(keys.wabas(keys.NOBODY))))
 
     async def numbers_of(self, waba_id: str) -> list[str]:
         """The phone numbers that were seen to belong to a WABA that no account names."""

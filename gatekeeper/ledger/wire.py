@@ -60,6 +60,15 @@ class _Move(msgspec.Struct, frozen=True, kw_only=True):
     spend_lifetime: int
 
 
+class _Learned(msgspec.Struct, frozen=True, kw_only=True):
+    facts: dict[str, str]
+
+
+def learned(facts: dict[str, str]) -> bytes:
+    """Encode what `learn.lua` needs."""
+    return _encode(_Learned(facts=facts))
+
+
 def plan(plan: Plan, facts: Facts, meters: dict[Meter, int], *, commit: bool, enforce: bool, registry: str) -> bytes:
     """Encode what `authorize.lua` needs; *meters* gives each meter's index among the keys."""
     return _encode(

@@ -139,6 +139,28 @@ class Handover(_Event, frozen=True, kw_only=True):
     taken: bool
 
 
+class InternationalRate(_Event, frozen=True, kw_only=True):
+    """From when on an account pays the authentication-international rate; some countries have a time of their own."""
+
+    start_time: int
+    exceptions: dict[str, int]
+
+
+class PrimaryLocation(_Event, frozen=True, kw_only=True):
+    """The country (ISO 3166) that a business is at home in."""
+
+    country: str
+
+
+class VolumeTier(_Event, frozen=True, kw_only=True):
+    """The volume tier that a portfolio has come to: its *first* message's number, in a month `2026-10`."""
+
+    category: str
+    region: str
+    month: str
+    first: int
+
+
 class AccountUpdate(_Event, frozen=True, kw_only=True):
     """Something about the account changed; what it is depends on `event`."""
 
@@ -169,6 +191,9 @@ Event: TypeAlias = (
     | TemplateQuality
     | Preference
     | Handover
+    | InternationalRate
+    | PrimaryLocation
+    | VolumeTier
     | AccountUpdate
     | Ignored
     | Broken

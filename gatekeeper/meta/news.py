@@ -6,7 +6,6 @@ import re
 
 from gatekeeper.meta.change import Change, Unreadable, Who, named
 from gatekeeper.meta.events import (
-    AccountUpdate,
     Event,
     Handover,
     Ignored,
@@ -114,14 +113,6 @@ def handover(change: Change) -> Event:
         user_id=who.user_id,
         taken=_TAKEN[kind],
     )
-
-
-def account_update(change: Change) -> Event:
-    """Read news of the account; only the core knows what each kind of it means."""
-    event = word(change.value.get("event"))
-    if event is None:
-        raise Unreadable("no event")
-    return AccountUpdate(waba_id=change.waba_id, phone_number_id=change.phone_number_id, event=event.upper(), value=change.value)
 
 
 def _user_in(place: Json, *more: str) -> Who:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from gatekeeper.meta import news, traffic
+from gatekeeper.meta import account, news, traffic
 from gatekeeper.meta.change import Change, Unreadable
 from gatekeeper.meta.events import (
     AccountUpdate,
@@ -23,13 +23,16 @@ from gatekeeper.meta.events import (
     Handover,
     Ignored,
     Inbound,
+    InternationalRate,
     Preference,
     Pricing,
+    PrimaryLocation,
     Status,
     SystemChange,
     TemplateCategory,
     TemplateQuality,
     TemplateStatus,
+    VolumeTier,
 )
 from gatekeeper.meta.lenient import Json, child, text
 
@@ -42,14 +45,17 @@ __all__ = [
     "Handover",
     "Ignored",
     "Inbound",
+    "InternationalRate",
     "NotAWebhook",
     "Preference",
     "Pricing",
+    "PrimaryLocation",
     "Status",
     "SystemChange",
     "TemplateCategory",
     "TemplateQuality",
     "TemplateStatus",
+    "VolumeTier",
     "decode_webhook",
     "events_of",
 ]
@@ -71,7 +77,7 @@ _SINGLES: dict[str, Callable[[Change], Event]] = {
     "template_category_update": news.template,
     "message_template_quality_update": news.template,
     "messaging_handovers": news.handover,
-    "account_update": news.account_update,
+    "account_update": account.update,
 }
 
 

@@ -9,7 +9,20 @@ import re
 import pytest
 
 from gatekeeper.ledger import keys, scripts
-from gatekeeper.ledger.keys import message, meter, number, numbers, parked, repeat, reservation, spend, templates, thread, watch
+from gatekeeper.ledger.keys import (
+    message,
+    meter,
+    number,
+    numbers,
+    parked,
+    repeat,
+    reservation,
+    spend,
+    templates,
+    thread,
+    wabas,
+    watch,
+)
 
 DAY = dt.date(2026, 10, 1)
 TAG, PHONE, USER, WABA = "506914307656634", "106540352242922", "4915112345678", "102290129340398"
@@ -47,6 +60,7 @@ IN_HEADERS = sorted(
         (spend(TAG, WABA, DAY), "gk:{506914307656634}:spend:102290129340398:2026-10-01"),
         (number(PHONE), "gk:{106540352242922}:number"),
         (numbers(WABA), "gk:{102290129340398}:numbers"),
+        (wabas("gate"), "gk:{gate}:wabas"),
     ],
     ids=lambda text: text.split(":")[2],
 )

@@ -36,7 +36,7 @@ from story import rulebook
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.bill import Cell, Quoted
-from gatekeeper.core.plan import Sent, plan
+from gatekeeper.core.plan import Meter, Sent, plan
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.ledger import calls, scripts
@@ -228,6 +228,8 @@ def every_call() -> list[Call]:
         calls.release("P", settling),
         calls.observe("P", "2", sent.recipient, [], now=at),
         calls.link("P", "2", "a", "b"),
+        calls.learn("P", "1", {}),
+        calls.tell_meter("P", Meter("volume", "P", "2026-10"), 1),
         calls.claim("repeats", now=at, owner="s1", digest="", patience=1),
         calls.conclude("repeats", owner="s1", outcome="free"),
     ]

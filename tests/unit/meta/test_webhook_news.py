@@ -8,10 +8,13 @@ from gatekeeper.meta.webhooks import (
     Call,
     Handover,
     Ignored,
+    InternationalRate,
     Preference,
+    PrimaryLocation,
     TemplateCategory,
     TemplateQuality,
     TemplateStatus,
+    VolumeTier,
     events_of,
 )
 
@@ -299,9 +302,8 @@ def test_news_of_no_known_template_is_broken(value, why):
 @pytest.mark.parametrize(
     "value",
     [
-        {"event": "VOLUME_BASED_PRICING_TIER_UPDATE", "volume_tier_info": {"tier": "25000001:50000000", "region": "India"}},
         {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}},
-        {"event": "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE"},
+        {"event": "ACCOUNT_VIOLATION"},
     ],
 )
 def test_an_account_update_is_handed_on_as_it_is(value):
@@ -314,3 +316,55 @@ def test_an_account_update_without_an_event_is_broken():
     assert [Broken(waba_id="2", where="entry[0].changes[0].value", why="no event")] == read(
         "account_update", {"phone_number": "1"}
     )
+
+
+TIER = {
+    "tier_update_time": 1743451903,
+    "pricing_category": "UTILITY",
+    "tier": "25000001:50000000",
+    "effective_month": "2025-11",
+    "region": "India",
+}
+ELIGIBLE = {"start_time": 1721952000, "exception_countries": [{"country_code": "IN", "start_time": 1751347426}]}
+
+
+@pytest.mark.parametrize(
+    ("value", "event"),
+    [
+        (
+            {"event": "VOLUME_BASED_PRICING_TIER_UPDATE", "volume_tier_info": TIER},
+            VolumeTier(waba_id="2", category="utility", region="India", month="2025-11", first=25_000_001),
+        ),
+        (
+            {"event": "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE", "auth_international_rate_eligibility": ELIGIBLE},
+            InternationalRate(waba_id="2", start_time=1_721_952_000_000, exceptions={"IN": 1_751_347_426_000}),
+        ),
+        (
+            {"event": "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE", "auth_international_rate_eligibility": {"start_time": "1721952000"}},
+            InternationalRate(waba_id="2", start_time=1_721_952_000_000, exceptions={}),
+        ),
+        ({"event": "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE", "country": "us"}, PrimaryLocation(waba_id="2", country="US")),
+    ],
+)
+def test_news_of_what_an_account_pays(value, event):
+    """Tiers, eligibility and the home of a business come as account updates."""
+    assert [event] == read("account_update", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"event": "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE"}, "no start_time"),
+        ({"event": "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE", "country": "Germany"}, "no country"),
+        *(
+            (
+                {"event": "VOLUME_BASED_PRICING_TIER_UPDATE", "volume_tier_info": {**TIER, **wrong}},
+                "no tier, pricing_category, region or effective_month",
+            )
+            for wrong in ({"tier": "all"}, {"effective_month": "November"}, {"region": None}, {"pricing_category": 5})
+        ),
+    ],
+)
+def test_news_of_what_an_account_pays_that_says_nothing_is_broken(value, why):
+    """Nothing is guessed."""
+    assert [Broken(waba_id="2", where="entry[0].changes[0].value", why=why)] == read("account_update", value)
