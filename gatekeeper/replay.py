@@ -109,7 +109,9 @@ async def replay(source: Iterable[bytes], name: str, settings: Settings, out: Bi
     ledger = Ledger(embedded.url, timeout_ms=_PATIENCE_MS)
     ordered = Ordered()
     try:
-        run = _Run(Engine(settings, Rulebook.load(data_dir("config")), ledger, Metrics(), complete=True), settings, ordered)
+        engine = Engine(settings, Rulebook.load(data_dir("config")), ledger, Metrics(), complete=True)
+        await engine.open_balances()
+        run = _Run(engine, settings, ordered)
         with tqdm(total=total, unit="B", unit_scale=True, disable=None, file=sys.stderr, leave=False) as progress:
             for number, line in enumerate(source, 1):
                 try:

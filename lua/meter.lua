@@ -1,24 +1,32 @@
 --[[
-meter: raise a meter to what Meta says that it reads at least.
+meter: let a meter count in what it has not seen itself: what Meta tells of it, or what was used before us.
 
-Owns     that a meter never goes back, and remembers what Meta said of it
+Owns     that what Meta tells is the least that a meter reads, and never goes back
 Never    what is counted
 
 KEYS[1]  meter     HASH   gk:{P}:meter:<name>:<owner>:<month>
-ARGV[1]  floor     int    units
-ARGV[2]  lifetime  int    milliseconds
-Returns  int       1 when it is news
-Writes   what is settled, and what Meta told
+ARGV[1]  source    string told or opening
+ARGV[2]  units     int    in all, by that source
+ARGV[3]  lifetime  int    milliseconds
+Returns  int       what the meter reads now
+Writes   the source's own field
 Expires  the meter
 ]]
 
 local meter_key = KEYS[1]
-local floor, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
+local source, units, lifetime = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local counts = redis.call('HMGET', meter_key, 'settled', 'told')
-local settled, told = tonumber(counts[1] or 0), tonumber(counts[2] or 0)
+local counts = redis.call('HMGET', meter_key, 'settled', 'opening', 'told')
+local settled, opening, told = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
+if source == 'told' then
+  units = math.max(units, told)
+  opening = math.max(opening, units - settled)
+  told = units
+else
+  opening = math.max(units, told - settled)
+end
 
 -- Take it all.
-redis.call('HSET', meter_key, 'settled', math.max(settled, floor), 'told', math.max(told, floor))
+redis.call('HSET', meter_key, 'opening', opening, 'told', told)
 keep(meter_key, lifetime)
-return floor > told and 1 or 0
+return settled + opening

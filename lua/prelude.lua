@@ -68,11 +68,12 @@ local function pick(cases, open, certain)
   return 0
 end
 
--- What a case's meter reads: what was settled, and unless *settled_only* what is reserved; then what Meta told of it.
+-- What a case's meter reads: what was settled, by us or before us, and unless *settled_only* what is reserved; then what Meta told.
 local function read(case, settled_only)
   if case.meter == 0 then return 0, 0 end
-  local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'reserved', 'told')
-  return tonumber(counts[1] or 0) + (settled_only and 0 or tonumber(counts[2] or 0)), tonumber(counts[3] or 0)
+  local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'opening', 'reserved', 'told')
+  local reading = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
+  return reading + (settled_only and 0 or tonumber(counts[3] or 0)), tonumber(counts[4] or 0)
 end
 
 -- Book one message of *cost* micro-units on a day's bill: `kind#cell` counts, `kind$cell` sums, `kind?cell` counts unknown prices.

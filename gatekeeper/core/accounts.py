@@ -9,6 +9,8 @@ from typing import Annotated
 
 import msgspec
 
+from gatekeeper.core.vocabulary import Money
+
 _Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
@@ -40,13 +42,33 @@ class TemplateCategory(StrEnum):
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is known of one template in one language; category None: not known. *pending*: the category that it is about to get."""
+    """
+    What is known of one template in one language; category None: not known.
+
+    *pending*: the category that it is about to get. *max_price*: what the Marketing Messages API may charge for it at most.
+    """
 
     name: str
     language: str
     category: TemplateCategory | None = None
     status: TemplateStatus = TemplateStatus.APPROVED
     pending: TemplateCategory | None = None
+    max_price: Money | None = None
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    `[[account.opening]]`: what a gate that is adopted in the middle of a month has not seen.
+
+    Either *free_used* of the free tier (of a number, where each number has its own), or *charged* messages of a volume tier.
+    """
+
+    month: str
+    phone_number_id: str = ""
+    free_used: int = 0
+    category: str = ""
+    market: str = ""
+    charged: int = 0
 
 
 class AuthenticationInternational(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +110,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     payment_method: bool = True
     authentication_international: AuthenticationInternational | None = None
     template: tuple[Template, ...] = ()
+    opening: tuple[Opening, ...] = ()
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:

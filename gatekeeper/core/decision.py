@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.core.plan import UNKNOWN_PRICE, Plan, Row, conversation_name
+from gatekeeper.core.plan import Plan, Row, conversation_name
+from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.core.vocabulary import (
     CONVERSATION,
     REFUSALS,
@@ -161,6 +162,8 @@ def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, A
     by_count = outcome.cost not in (UNKNOWN_PRICE, row.price) and outcome.told < _tier_begins(row, outcome.reading)
     if row.steps and by_count and said["price_bound"] is PriceBound.EXACT:
         said["price_bound"] = PriceBound.AT_MOST  # a tier reached by our own count; Meta's, over all partners, can only be higher
+    if row.ceiling and said["price_bound"] is PriceBound.EXACT:
+        said["price_bound"] = PriceBound.AT_MOST
     if outcome.unseen:
         said["reason"] = Reason.WINDOW_UNKNOWN
     return said | _unheard_of(plan, row)

@@ -15,11 +15,11 @@ from gatekeeper.core import regimes
 from gatekeeper.core.accounts import Account, Template, TemplateCategory, TemplateStatus
 from gatekeeper.core.calendar import local_day, month
 from gatekeeper.core.rates import RateCard
-from gatekeeper.core.regimes import Case, Regime, Scope
+from gatekeeper.core.regimes import Case, Regime
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter, owner, price_of, volume_meter, volume_steps
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason
 
-UNKNOWN_PRICE = -1  # on the wire to Lua, where nil would end an array
 _DIRECT_SEND = {"utility": Product.UTILITY, "authentication": Product.AUTHENTICATION}
 _NOT_SENDABLE = {  # every other status is as good as no template in that language
     TemplateStatus.APPROVED: None,
@@ -44,14 +44,6 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None = None
 
 
-class Meter(msgspec.Struct, frozen=True):
-    """A counter that a price depends on: which allowance, whose, and in which month."""
-
-    name: str
-    owner: str
-    month: str
-
-
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A case of the regime, completed for one send: clocks by their ledger names, the price looked up (None: no rate)."""
 
@@ -64,6 +56,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     charged: bool = False
     meter: Meter | None = None
     free: int = 0
+    ceiling: bool = False
     steps: tuple[tuple[int, int], ...] = ()
     meta: bool = False
 
@@ -97,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     bars: tuple[Bar, ...] = ()
     refusal: Reason | None = None
+    max_price: int | None = None
     watched_since: int | None = None
     unseen_closed: bool = False
 
@@ -122,6 +116,8 @@ def plan(
     market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
     product = international(product_of(sent, account, template, book, day), sent, account, book, at=now)
     watch = book.platform.watch.clock
+    cap = template.max_price if template and product is Product.MARKETING_LITE else None
+    max_price = None if cap is None else int(cap)
     return Plan(
         at=now,
         account=account,
@@ -130,7 +126,8 @@ def plan(
         regime=regime,
         card=book.rates.on(account.currency, day),
         market=market,
-        rows=rows(product, account, sent, book, at=now, market=market) if sent.is_message else (),
+        rows=rows(product, account, sent, book, at=now, market=market, max_price=max_price) if sent.is_message else (),
+        max_price=max_price,
         bars=_bars(product, sent, account, book),
         refusal=_refusal(sent, account, template, product),
         watched_since=None if complete else now - book.platform.length_ms(watch, day),
@@ -178,11 +175,13 @@ def rows(
     at: int,
     market: str | None,
     window_at_send: bool | None = None,
+    max_price: int | None = None,
 ) -> tuple[Row, ...]:
     """
     The cases of the regime at *at* for *product*, completed for this send.
 
     *window_at_send* is what was latched when it was sent; None while it is being sent, when the window itself is asked.
+    *max_price*: what the caller has told Meta to charge at most, in place of the rate.
     """
     day = local_day(at, account.zone)
     regime = book.regime(day)
@@ -196,7 +195,11 @@ def rows(
             needs = () if window_at_send else (Clock.CUSTOMER_SERVICE_WINDOW.name.lower(),)
         opens = book.regimes.clocks(case.opens, product)[0] if case.opens else ""
         allowance = regime.allowance.get(case.allowance)
-        meter = Meter(case.allowance, _owner(allowance.per, account, sent), month(at, account.zone)) if allowance else None
+        meter = (
+            Meter(case.allowance, owner(allowance.per, account, sent.phone_number_id), month(at, account.zone))
+            if allowance
+            else None
+        )
         column = regimes.named(case.price, product)
         steps = volume_steps(column, card, market, book) if case.tiers else ()
         if steps:
@@ -208,7 +211,8 @@ def rows(
                 opens=opens,
                 length=book.platform.length_ms(opens, day) if opens else 0,
                 category=None if case.category == regimes.JOINED else regimes.named(case.category, product) or None,
-                price=price_of(column, card, market, book) if case.price else 0,
+                price=_price(column, card, market, book, max_price) if case.price else 0,
+                ceiling=bool(case.price) and max_price is not None,
                 charged=bool(case.price),
                 meter=meter,
                 free=allowance.free if allowance else 0,
@@ -218,46 +222,13 @@ def rows(
     return tuple(found)
 
 
-def price_of(column: str, card: RateCard | None, market: str | None, book: Rulebook) -> int | None:
-    """The rate of a category in micro-units; None where no card, market or cell says."""
-    if card is None or market is None:
-        return None
-    return card.rate(market, book.platform.price_column.get(column, column))
-
-
-def volume_steps(column: str, card: RateCard | None, market: str | None, book: Rulebook) -> tuple[tuple[int, int], ...]:
-    """
-    The volume tiers of a category in a market, as steps of (up to this reading, price); empty where the card has none.
-
-    Only the messages inside a tier get its rate. Source: Meta, "Pricing", copy of 2026-03-02.
-    """
-    if card is None or market is None:
-        return ()
-    tiers = card.tiers.get((market, book.platform.price_column.get(column, column)), ())
-    return tuple((-1 if tier.last is None else tier.last, tier.rate) for tier in tiers)
-
-
-def volume_meter(category: str, market: str, account: Account, book: Rulebook, *, month: str) -> Meter:
-    """The meter of a category's volume tiers in a market: a portfolio's, over all its accounts."""
-    return Meter(f"volume/{book.platform.counts_with.get(category, category)}/{market}", account.portfolio, month)
-
-
-def free_meter(account: Account, phone_number_id: str, book: Rulebook, *, at: int) -> Meter | None:
-    """The meter of the free tier in force at *at*; None where the regime has none."""
-    regime = book.regime(local_day(at, account.zone))
-    sent = Sent(phone_number_id=phone_number_id, recipient="")
-    return next(
-        (Meter(name, _owner(tier.per, account, sent), month(at, account.zone)) for name, tier in regime.allowance.items()), None
-    )
+def _price(column: str, card: RateCard | None, market: str | None, book: Rulebook, max_price: int | None) -> int | None:
+    return price_of(column, card, market, book) if max_price is None else max_price
 
 
 def conversation_name(clock: str) -> str:
     """The category of an open conversation's clock, or the public name of another clock."""
     return clock.removeprefix(CONVERSATION) if clock.startswith(CONVERSATION) else Clock(clock).name.lower()
-
-
-def _owner(scope: Scope, account: Account, sent: Sent) -> str:
-    return account.waba_id if scope is Scope.WABA else sent.phone_number_id
 
 
 def _bars(product: Product, sent: Sent, account: Account, book: Rulebook) -> tuple[Bar, ...]:

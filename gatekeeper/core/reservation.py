@@ -57,3 +57,4 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int
     group: bool = False
     caller: str = ""
+    max_price: int | None = None

@@ -14,10 +14,11 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
-from gatekeeper.core.plan import UNKNOWN_PRICE, Row, Sent, conversation_name, international, price_of, rows
+from gatekeeper.core.plan import Row, Sent, conversation_name, international, rows
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.tariff import UNKNOWN_PRICE, price_of
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason, conversation, money
 
 REFERRAL = "referral_conversion"
@@ -148,7 +149,7 @@ def plan_delivery(
         product = Product(str(word.category))
 
     def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
-        return rows(product, account, sent, book, at=at, market=market, window_at_send=window)
+        return rows(product, account, sent, book, at=at, market=market, window_at_send=window, max_price=facts.max_price)
 
     believed = own = asked(sent_as, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
     if word is not None:  # what Meta says of the window is in its category
@@ -223,7 +224,8 @@ def _believed(
     if word.type == _REGULAR:
         if last.steps and last.category == category:
             return (msgspec.structs.replace(last, needs=()),)
-        price = price_of(category, book.rates.on(account.currency, day), market, book)
+        card_price = price_of(category, book.rates.on(account.currency, day), market, book)
+        price = last.price if last.ceiling and last.category == category else card_price
         return (msgspec.structs.replace(flat, price=price, charged=True),)
     if word.type is not None:
         return (msgspec.structs.replace(flat, price=0, charged=False),)

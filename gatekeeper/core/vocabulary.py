@@ -175,6 +175,10 @@ MEANINGS: dict[Reason, str] = {
 }
 
 
+class Money(int):
+    """Micro-units of a currency, written as a plain decimal string."""
+
+
 def money(micros: int) -> str:
     """Write micro-units of a currency as a plain decimal string without trailing zeros."""
     text = f"{Decimal(micros) / MICROS:f}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 
 from gatekeeper.core.bill import quote
+from gatekeeper.core.calendar import midnight
 from gatekeeper.core.decision import Decision, decide, refused
 from gatekeeper.core.effects import names
 from gatekeeper.core.errors import LedgerError
-from gatekeeper.core.plan import Plan, Sent, free_meter, plan
+from gatekeeper.core.plan import Plan, Sent, plan
 from gatekeeper.core.recipients import canonical
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import Settlement, Settling
+from gatekeeper.core.tariff import free_meter, volume_meter
 from gatekeeper.core.vocabulary import Mode, Reason, State, Verdict
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.engine.intake import Intake
@@ -53,6 +56,7 @@ class Engine:
         self.directory = Directory(settings.account, ledger)
         self.registry = Registry(settings.account, ledger)
         self.spend = Spend(ledger, book, self.directory)
+        self._accounts = settings.account
         self._policy = settings.policy
         self._metrics = metrics
         self._complete = complete
@@ -92,6 +96,7 @@ class Engine:
                 at=now,
                 group=sent.group,
                 caller=caller,
+                max_price=planned.max_price,
             )
             if not sent.is_message or (planned.refusal and self._enforce):
                 return Decided(decision=decide(planned, None), number=number, facts=facts, plan=planned, held=False)
@@ -143,6 +148,23 @@ class Engine:
         meter = free_meter(account, phone_number_id, self.book, at=now)
         if meter is not None:
             await self.ledger.set_settled(number.tag, meter, count)
+
+    async def open_balances(self) -> None:
+        """Count in what the configuration says was used before this gate was there. LedgerError."""
+        batch = []
+        for account in self._accounts:
+            for opening in account.opening:
+                day = date.fromisoformat(f"{opening.month}-01")
+                meter, units = (
+                    free_meter(account, opening.phone_number_id, self.book, at=midnight(day, account.zone)),
+                    opening.free_used,
+                )
+                if opening.category:
+                    meter = volume_meter(opening.category, opening.market, account, self.book, month=opening.month)
+                    units = opening.charged
+                if meter is not None:
+                    batch.append(calls.open_meter(account.portfolio, meter, units))
+        await self.ledger.run(batch)
 
     def _without_ledger(self, number: Number, facts: Facts, planned: Plan) -> Decided:
         self._metrics.ledger_failures.inc()

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.effects import Effects, names
-from gatekeeper.core.plan import UNKNOWN_PRICE, volume_meter
 from gatekeeper.core.recipients import canonical, digits, is_bsuid
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
+from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.engine.registry import Registry
 from gatekeeper.ledger import calls, keys

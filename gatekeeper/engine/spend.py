@@ -9,9 +9,9 @@ from typing import Any
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.bill import Line, detail, month_report
 from gatekeeper.core.calendar import midnight, month
-from gatekeeper.core.plan import free_meter
 from gatekeeper.core.regimes import Scope
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.tariff import free_meter
 from gatekeeper.engine.directory import Directory
 from gatekeeper.ledger.ledger import Ledger
 
@@ -23,6 +23,14 @@ class Spend:
         self._ledger = ledger
         self._book = book
         self._directory = directory
+
+    async def accounts(self) -> list[dict[str, Any]]:
+        """Every WABA that books are kept of: those that accounts name, then those that webhooks told of."""
+        heard = [waba_id for waba_id in await self._ledger.wabas() if self._directory.account(waba_id) is None]
+        return [
+            *[_described(account, configured=True) for account in self._directory.accounts],
+            *[_described(await self._account(waba_id), configured=False) for waba_id in heard],
+        ]
 
     async def report(self, waba_id: str, wanted: str | None, *, now: int) -> dict[str, Any]:
         """One WABA's month, `2026-10`; None: the month that it is there. ValueError: not a month."""
@@ -74,6 +82,17 @@ class Spend:
         used = await self._ledger.settled_units(number.tag, meter)
         own = number_id if tier.per is Scope.PHONE_NUMBER else None
         return [{"name": meter.name, "phone_number_id": own, "used": used, "limit": tier.free}]
+
+
+def _described(account: Account, *, configured: bool) -> dict[str, Any]:
+    return {
+        "waba_id": account.waba_id,
+        "portfolio_id": account.portfolio_id or None,
+        "timezone": account.timezone,
+        "currency": account.currency,
+        "phone_number_ids": account.phone_number_ids,
+        "configured": configured,
+    }
 
 
 def _days(wanted: str) -> list[date]:

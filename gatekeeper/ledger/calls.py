@@ -9,9 +9,10 @@ import msgspec
 from gatekeeper.core.bill import Quoted
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.effects import Change
-from gatekeeper.core.plan import UNKNOWN_PRICE, Meter, Plan
+from gatekeeper.core.plan import Plan
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter
 from gatekeeper.ledger import keys, wire
 
 
@@ -89,7 +90,12 @@ def learn(tag: str, waba_id: str, facts: dict[str, str]) -> Call:
 
 def tell_meter(tag: str, meter: Meter, floor: int) -> Call:
     """Let a meter read at least *floor*, because Meta says so."""
-    return Call("meter", [meter_key(tag, meter)], (floor, keys.METER_MS))
+    return Call("meter", [meter_key(tag, meter)], ("told", floor, keys.METER_MS))
+
+
+def open_meter(tag: str, meter: Meter, units: int) -> Call:
+    """Let a meter start from what was counted before us."""
+    return Call("meter", [meter_key(tag, meter)], ("opening", units, keys.METER_MS))
 
 
 def claim(key: str, *, now: int, owner: str, digest: str, patience: int) -> Call:

@@ -9,7 +9,7 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     message      HASH    the same from then on
     parked       LIST    statuses that came before the answer to their own send
     watch        STRING  since when this phone number's webhooks have been seen
-    meter        HASH    settled and reserved units of one allowance, of one owner, in one month
+    meter        HASH    units of one allowance, of one owner, in one month: settled, reserved, before us, and told by Meta
     spend        HASH    a day's bill of one WABA: quoted, settled and open, in micro-units
     templates    HASH    what Meta said of a WABA's templates, and a version
     repeat       HASH    the first send with an idempotency key, and its answer

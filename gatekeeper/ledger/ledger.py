@@ -22,9 +22,10 @@ from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, Red
 from gatekeeper.core.bill import Line, lines
 from gatekeeper.core.decision import Outcome
 from gatekeeper.core.errors import LedgerError
-from gatekeeper.core.plan import Meter, Plan
+from gatekeeper.core.plan import Plan
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import LATCHED, Settled, Settling, Word
+from gatekeeper.core.tariff import Meter
 from gatekeeper.ledger import calls, keys, scripts
 from gatekeeper.ledger.calls import Call
 
@@ -164,7 +165,7 @@ class Ledger:
         key = calls.meter_key(tag, meter)
 
         def write(pipeline: Any) -> None:
-            pipeline.hset(key, "settled", count)
+            pipeline.hset(key, mapping={"settled": count, "opening": 0})
             pipeline.pexpire(key, keys.METER_MS)
 
         await self._piped(write)
@@ -185,8 +186,8 @@ class Ledger:
 
     async def settled_units(self, tag: str, meter: Meter) -> int:
         """How many units of an allowance have been settled."""
-        found = await self._asked(self._redis.hget(calls.meter_key(tag, meter), "settled"))
-        return int(found or 0)
+        found = await self._asked(self._redis.hmget(calls.meter_key(tag, meter), "settled", "opening"))
+        return sum(int(units or 0) for units in found)
 
     async def templates(self, tag: str, waba_id: str) -> tuple[str, dict[str, str]]:
         """What Meta said of a WABA and its templates, as it was learned, and its version."""

@@ -6,9 +6,10 @@ import msgspec
 
 from gatekeeper.core.bill import settled_cell
 from gatekeeper.core.effects import Change
-from gatekeeper.core.plan import Meter, Plan, Row
+from gatekeeper.core.plan import Plan, Row
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.settlement import LATCHED, Settling
+from gatekeeper.core.tariff import Meter
 from gatekeeper.ledger import keys
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -17,11 +17,11 @@ import msgspec
 from aiohttp import web
 
 from gatekeeper.core.data import data_dir
-from gatekeeper.core.errors import ConfigError
+from gatekeeper.core.errors import ConfigError, LedgerError
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.engine import Engine
 from gatekeeper.ledger.embedded import EmbeddedLedger
-from gatekeeper.ledger.ledger import Ledger
+from gatekeeper.ledger.ledger import PROBE_S, Ledger
 from gatekeeper.meta.paths import gated
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
@@ -157,6 +157,7 @@ async def running(
         stack.push_async_callback(webhooks.close)
         sends = Sends(engine, upstream, settings, metrics, log, now)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(courses.create_task(_balanced(engine)).cancel)
         listener = Listener(sends, webhooks, upstream, settings.webhook.path, log, courses)
         grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)
@@ -179,6 +180,15 @@ async def serve(settings: Settings, log: Any, *, sandbox: bool = False) -> None:
         _greet(gate, sandbox=sandbox)
         await stop.wait()
     log.info(STOPPED)
+
+
+async def _balanced(engine: Engine) -> None:
+    """Count in what was used before this gate, as soon as the ledger can be asked."""
+    while True:
+        try:
+            return await engine.open_balances()
+        except LedgerError:
+            await asyncio.sleep(PROBE_S)
 
 
 async def _ledger(settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> Ledger:

@@ -1,7 +1,7 @@
 """The configuration: what may stand in it, how it is read, and what is wrong with it."""
 
+from gatekeeper.settings.addresses import address
 from gatekeeper.settings.loading import described, load, parse
-from gatekeeper.settings.mistakes import address
 from gatekeeper.settings.sections import DEFAULT_UPSTREAM, EMBEDDED, ColdStart, LedgerFailure, Policy, Settings, Upstream, Webhook
 
 __all__ = [

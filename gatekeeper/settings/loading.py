@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.errors import ConfigError
+from gatekeeper.core.vocabulary import Money, micros
 from gatekeeper.settings.mistakes import mistakes
 from gatekeeper.settings.sections import Duration, Settings, Size, Webhook
 
@@ -22,6 +23,15 @@ _OPTIONAL = re.compile(
     r"\$\.(webhook\.(app_secret|verify_token|forward_to(\[\d+\])?)|account\[\d+\]\.(access_token|portfolio_id))"
 )
 _ENV = "env:"
+_MONEY = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_DURATIONS = (
+    ("server", "grace"),
+    ("upstream", "connect_timeout"),
+    ("upstream", "timeout"),
+    ("ledger", "timeout"),
+    ("webhook", "timeout"),
+    ("webhook", "retry_for"),
+)
 
 
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -60,10 +70,19 @@ def described(settings: Settings) -> dict[str, Any]:
         shown[section][key] = "set" if shown[section][key] else "absent"
     for account in shown["account"]:
         account["access_token"] = "set" if account["access_token"] else "absent"
-    for section, key in (("server", "grace"), ("upstream", "connect_timeout"), ("upstream", "timeout"), ("ledger", "timeout")):
+    for section, key in _DURATIONS:
         shown[section][key] = f"{shown[section][key]}ms"
-    shown["ledger"]["url"] = re.sub(r"(?<=//)[^@/]*(?=@)|(?<=password=)[^&]*", "…", shown["ledger"]["url"])
+    shown["ledger"]["url"] = re.sub(r"(?<=//)[^/?]*(?=@)|(?<=password=)[^&]*", "…", shown["ledger"]["url"])
+    for forwarding in (shown["webhook"], *shown["webhook"]["route"]):
+        forwarding["forward_to"] = _hidden(forwarding["forward_to"])
     return shown
+
+
+def _hidden(forward_to: str | list[str]) -> str | list[str]:
+    """The app's URLs without what may be a secret in them: who logs in, and the query."""
+    if isinstance(forward_to, str):
+        return re.sub(r"(?<=//)[^/?]*(?=@)|(?<=\?).+", "…", forward_to)
+    return [str(_hidden(url)) for url in forward_to]
 
 
 def _from_environment(value: Any, path: str, name: str, environment: Mapping[str, str]) -> Any:
@@ -83,6 +102,10 @@ def _from_environment(value: Any, path: str, name: str, environment: Mapping[str
 
 
 def _unit(kind: type, value: Any) -> Any:
+    if kind is Money:
+        if not isinstance(value, str) or not _MONEY.fullmatch(value):
+            raise ValueError('write an amount as a decimal string, for example "0.05"')
+        return Money(micros(value))
     for wanted, units in ((Duration, _DURATION), (Size, _SIZE)):
         if kind is wanted:
             found = re.fullmatch(r"(\d{1,9})\s*([A-Za-z]+)", value) if isinstance(value, str) else None

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from urllib.parse import urlsplit
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.settings.addresses import address, port_fits
+from gatekeeper.settings.forwards import forward_mistakes
 from gatekeeper.settings.sections import EMBEDDED, Settings
-
-
-def address(listen: str) -> tuple[str, int]:
-    """Split `host:port` (`[::1]:8080` for IPv6); ValueError when it is not that."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
-        raise ValueError(f"{listen!r} is not host:port")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def mistakes(settings: Settings) -> list[tuple[str, str]]:
@@ -30,13 +23,10 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.server.workers", "at least 1"))
     if not settings.webhook.path.startswith("/"):
         found.append(("$.webhook.path", "starts with a slash"))
-    if not re.fullmatch(r"https?://[^/?#]+[^?#]*", settings.upstream.base_url) or not _port_fits(settings.upstream.base_url):
+    if not re.fullmatch(r"https?://[^/?#]+[^?#]*", settings.upstream.base_url) or not port_fits(settings.upstream.base_url):
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
-    listed = not isinstance(settings.webhook.forward_to, str)
-    for n, url in enumerate(settings.webhook.targets):
-        if not re.match(r"https?://[^/]", url) or not _port_fits(url):
-            found.append((f"$.webhook.forward_to[{n}]" if listed else "$.webhook.forward_to", "an http:// or https:// URL"))
-    fits = re.match(r"(rediss?|unix)://", settings.ledger.url) and _port_fits(settings.ledger.url)
+    found += forward_mistakes(settings)
+    fits = re.match(r"(rediss?|unix)://", settings.ledger.url) and port_fits(settings.ledger.url)
     if settings.ledger.url != EMBEDDED and not fits:
         found.append(("$.ledger.url", '"embedded" or a redis://, rediss:// or unix:// URL'))
     if settings.ledger.cluster and settings.ledger.url == EMBEDDED:
@@ -73,13 +63,15 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
     found += [
         (f"template[{m}].{key}", "must not be empty") for m, t in templates for key in ("name", "language") if not getattr(t, key)
     ]
+    for m, opening in enumerate(account.opening):
+        at = f"opening[{m}]"
+        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", opening.month):
+            found.append((f"{at}.month", f"{opening.month!r} is not a month such as 2026-10"))
+        if bool(opening.category) != bool(opening.market):
+            found.append((at, "a volume tier has a category and a market"))
+        if opening.phone_number_id and opening.phone_number_id not in account.phone_number_ids:
+            found.append((f"{at}.phone_number_id", "is not one of this account's"))
+        found += [(f"{at}.{key}", "not less than 0") for key in ("free_used", "charged") if getattr(opening, key) < 0]
     named = [(template.name, template.language) for template in account.template]
     found += [(f"template[{m}]", "this name and language stand above") for m, key in enumerate(named) if key in named[:m]]
     return found
-
-
-def _port_fits(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False

@@ -70,6 +70,14 @@ class Ledger(_Section, frozen=True, kw_only=True):
     timeout: Duration = Duration(250)
 
 
+class Route(_Section, frozen=True, kw_only=True):
+    """`[[webhook.route]]`: the webhooks of these numbers, and of all numbers of these accounts."""
+
+    phone_number_id: tuple[str, ...] = ()
+    waba_id: tuple[str, ...] = ()
+    forward_to: str | tuple[str, ...]
+
+
 class Webhook(_Section, frozen=True, kw_only=True):
     """`[webhook]`."""
 
@@ -77,12 +85,30 @@ class Webhook(_Section, frozen=True, kw_only=True):
     app_secret: str = "env:META_APP_SECRET"  # noqa: S105 - the name of a variable
     verify_token: str = "env:META_VERIFY_TOKEN"  # noqa: S105 - the name of a variable
     forward_to: str | tuple[str, ...] = ""
+    timeout: Duration = Duration(10_000)
+    retry_for: Duration = Duration(300_000)
+    route: tuple[Route, ...] = ()
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The app's webhook URLs; the first one's status is Meta's answer."""
-        listed = (self.forward_to,) if isinstance(self.forward_to, str) else self.forward_to
-        return tuple(url for url in listed if url)
+        return tuple(url for _, url in self.forwards)
+
+    @property
+    def forwards(self) -> tuple[tuple[str, str], ...]:
+        """Where goes what no route takes: each URL behind its key."""
+        return tuple((key, url) for key, url in _keyed("forward_to", self.forward_to) if url)
+
+    def routed(self, n: int) -> tuple[tuple[str, str], ...]:
+        """Where goes what the nth route takes: each URL behind its key."""
+        return _keyed(f"route[{n}].forward_to", self.route[n].forward_to)
+
+
+def _keyed(key: str, forward_to: str | tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Give each URL of a key that is one or a list the path by which a person finds it."""
+    if isinstance(forward_to, str):
+        return ((key, forward_to),)
+    return tuple((f"{key}[{n}]", url) for n, url in enumerate(forward_to))
 
 
 class Policy(_Section, frozen=True, kw_only=True):

@@ -36,9 +36,10 @@ from story import rulebook
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.bill import Cell, Quoted
-from gatekeeper.core.plan import Meter, Sent, plan
+from gatekeeper.core.plan import Sent, plan
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.core.tariff import Meter
 from gatekeeper.ledger import calls, scripts
 from gatekeeper.ledger.calls import Call
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from story import MINUTE, ONE, USER, WABA, Sent, Story
 
-from gatekeeper.core.plan import Meter
 from gatekeeper.core.settlement import Settlement
+from gatekeeper.core.tariff import Meter
 from gatekeeper.meta import events as meta
 
 CBP, PMP = "2023-09-05", "2026-10-13"
