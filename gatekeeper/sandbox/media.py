@@ -58,7 +58,7 @@ class Media:
         """Read the form of an upload to its end without keeping it; NotAnUpload."""
         if not request.content_type.startswith(_MULTIPART):
             raise NotAnUpload("The request body must be multipart/form-data.")
-        fields = {"type": "", "messaging_product": ""}
+        fields = {name: request.query.get(name, "") for name in ("type", "messaging_product")}
         size, mime_type, digest = None, "", hashlib.sha256()
         try:
             async for part in await request.multipart():
