@@ -14,7 +14,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
 LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
 STARTED, STOPPED, ONE_WORKER = "started", "stopped", "workers_ignored"
-FORWARD_FAILED, ITEM_SKIPPED, FAULT = "forward_failed", "item_skipped", "fault"
+RELOADED, RELOAD_FAILED, RESTART_NEEDED = "reloaded", "reload_failed", "restart_needed"
+FORWARD_FAILED, FORWARD_DROPPED = "forward_failed", "forward_dropped"
+TEMPLATES_READ, TEMPLATES_UNREAD, TEMPLATE_CHANGED = "templates_read", "templates_unread", "template_changed"
+ITEM_SKIPPED, FAULT = "item_skipped", "fault"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -27,6 +30,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         one: Any = {"registry": self.registry}
         self.decisions = Counter("gatekeeper_decisions", "Decided sends.", ["verdict", "reason", "category"], **one)
+        self.hits = Counter(
+            "gatekeeper_hits",
+            "Sends that something blocked, or would have: platform, rule, budget or limit.",
+            ["reason", "name", "outcome"],
+            **one,
+        )
         self.unpriced = Counter("gatekeeper_unpriced", "Decided sends whose price no rate card knows.", ["currency"], **one)
         self.unknown_types = Counter("gatekeeper_unknown_types", "Sends of a message type that we do not know.", **one)
         self.settlements = Counter("gatekeeper_settlements", "Settled messages.", ["delivered", "category", "charged"], **one)
@@ -41,11 +50,40 @@ class Metrics:
         self.webhook_requests = Counter(
             "gatekeeper_webhook_requests", "Webhook requests by how they were answered.", ["status"], **one
         )
+        self.forwards = Counter("gatekeeper_forwards", "Tries to hand on a webhook.", ["target", "outcome"], **one)
+        self.forward_retries = Counter(
+            "gatekeeper_forward_retries", "Further tries, for targets that Meta does not wait for.", ["target"], **one
+        )
+        self.forward_dead_letters = Counter(
+            "gatekeeper_forward_dead_letters", "Webhooks given up for such a target.", ["target", "reason"], **one
+        )
+        self.forward_queue = Gauge(
+            "gatekeeper_forward_queue", "Webhooks that wait for a target or are on their way.", ["target"], **one
+        )
+        self.forward_queue_bytes = Gauge("gatekeeper_forward_queue_bytes", "How much memory they take.", ["target"], **one)
+        self.forward_seconds = Histogram(
+            "gatekeeper_forward_seconds", "From handing on to the answer.", ["target"], buckets=_SECONDS, **one
+        )
+        self.templates = Gauge("gatekeeper_templates", "Templates of the accounts, by status.", ["status"], **one)
+        self.template_quality = Gauge(
+            "gatekeeper_template_quality", "Templates of which Meta told a quality, by it.", ["score"], **one
+        )
+        self.template_reads = Counter(
+            "gatekeeper_template_reads", "Questions to Meta for templates: a whole list or one name.", ["what", "outcome"], **one
+        )
+        self.pending_categories = Counter(
+            "gatekeeper_pending_categories",
+            "Sends of a template that is about to change its category.",
+            ["category", "pending"],
+            **one,
+        )
         self.upstream = Counter("gatekeeper_upstream_answers", "Answers of the upstream to gated sends.", ["status"], **one)
         self.decide_seconds = Histogram("gatekeeper_decide_seconds", "From the body to the verdict.", buckets=_SECONDS, **one)
         self.upstream_seconds = Histogram(
             "gatekeeper_upstream_seconds", "From forwarding to the answer.", buckets=_SECONDS, **one
         )
+        self.reloads = Counter("gatekeeper_reloads", "Changed configurations, by what became of them.", ["outcome"], **one)
+        self.policy_stale = Gauge("gatekeeper_policy_stale", "Whether the configuration's file has a mistake.", **one)
         self.ledger_up = Gauge("gatekeeper_ledger_up", "Whether the ledger answers.", **one)
         self.ledger_failures = Counter(
             "gatekeeper_ledger_failures", "Decisions and webhooks that the ledger did not answer.", **one

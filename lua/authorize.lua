@@ -8,11 +8,11 @@ KEYS[1]  thread       HASH   gk:{P}:thread:<phone_number_id>:<recipient>
 KEYS[2]  reservation  HASH   gk:{P}:reservation:<id>
 KEYS[3]  watch        STRING gk:{P}:watch:<phone_number_id>
 KEYS[4]  registry     HASH   gk:{P}:templates:<waba_id>
-KEYS[5…] meters       HASH   gk:{P}:meter:<name>:<owner>:<month>
+KEYS[5…] counters     HASH   gk:{P}:meter:<name>:<owner>:<month>, and the keys of guards, see guards.lua
 ARGV[1]  now          int     Unix milliseconds
 ARGV[2]  plan         msgpack gatekeeper.ledger.wire:_Plan
 ARGV[3]  facts        msgpack gatekeeper.core.reservation:Facts, kept as it is
-Returns  msgpack gatekeeper.core.decision:Outcome
+Returns  msgpack gatekeeper.core.outcome:Outcome
 Writes   only when plan.commit, and no bar holds or plan.enforce is off
 Expires  every key that it writes
 ]]
@@ -21,7 +21,7 @@ local thread_key, reservation_key, watch_key, registry_key = KEYS[1], KEYS[2], K
 local now, plan, facts = tonumber(ARGV[1]), unpack(ARGV[2]), ARGV[3]
 
 if plan.registry ~= '' and (redis.call('HGET', registry_key, 'version') or '0') ~= plan.registry then
-  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, 0, {}})
+  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, 0, {}, 0, 0, 0, {}})
 end
 
 local clocks
@@ -64,8 +64,38 @@ if (refusal == 0 or not plan.enforce) and #plan.cases > 0 then
   cost = price(plan.cases[chosen], reading)
   most = price(plan.cases[sure], (read(plan.cases[sure])))
 end
-local status = refusal > 0 and plan.enforce and 'refused' or plan.commit and 'reserved' or 'picked'
-local answer = pack({status, refusal, unseen, cold, chosen, reading, told, cost, sure, most, flat})
+
+local send = {at = now, name = name_of(thread_key), amount = 0, lifetime = plan.meter_lifetime, certain = certain}
+local asked = (plan.unpriced or cost == UNKNOWN or most == UNKNOWN) and UNKNOWN or math.max(cost, most)
+if cost > 0 then send.amount = math.max(cost, most) end
+
+local function matches(rule)
+  if rule.window ~= '' and certain(rule.window) ~= rule.open then return false end
+  if rule.above >= 0 and asked ~= UNKNOWN and asked <= rule.above then return false end
+  return within(rule.cases, chosen)
+end
+
+local matched, failed, wait, warned, held = 0, 0, 0, {}, {}
+if chosen > 0 then
+  for i, rule in ipairs(plan.rules) do
+    if matches(rule) then matched = i break end
+  end
+end
+local stopped = matched > 0 and plan.rules[matched].block and plan.rules[matched].enforce and plan.enforce
+if chosen > 0 and not stopped then
+  for i, guard in ipairs(plan.guards) do
+    if within(guard.cases, chosen) and not (guard.unless ~= '' and certain(guard.unless)) then
+      held[#held + 1] = guard
+      local fit, later = fits[guard.kind](guard, send)
+      if not fit and guard.enforce and plan.enforce then failed, wait = i, later break end
+      if not fit then warned[#warned + 1] = i end
+    end
+  end
+end
+
+local refused = (refusal > 0 and plan.enforce) or stopped or failed > 0
+local status = refused and 'refused' or plan.commit and 'reserved' or 'picked'
+local answer = pack({status, refusal, unseen, cold, chosen, reading, told, cost, sure, most, flat, matched, failed, wait, warned})
 if status ~= 'reserved' then return answer end
 
 -- Take it all.
@@ -74,6 +104,9 @@ redis.call('HSET', reservation_key, 'state', plan.state, 'facts', facts, 'thread
 for _, x in ipairs(plan.latches) do
   if certain(x) then redis.call('HSET', reservation_key, 'latch:' .. x, confirmed(clocks, x)) end
 end
+local holds = {}
+for _, guard in ipairs(held) do holds[#holds + 1] = takes[guard.kind] and takes[guard.kind](guard, send) end
+if #holds > 0 then redis.call('HSET', reservation_key, 'holds', pack(holds)) end
 redis.call('PEXPIRE', reservation_key, plan.lifetime)
 if case and case.opens ~= '' then
   redis.call('HSET', thread_key, case.opens .. '?', now + case.length, case.opens .. '&', plan.id)

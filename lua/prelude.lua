@@ -8,7 +8,7 @@ A thread is a hash. A clock `x` of it has the fields
   x    open until         x<   opened at         x!   denied at: openings up to then never counted
   x*   used up at: openings up to then count no longer
   x?   assumed open until  x&   by which reservation x=   Meta's own expiry of what is assumed    x@   when Meta said so
-and `link` holds the key of the thread that this one has become a name of.
+A name that leads to another one has `link`, the key of that; `exact`, how exactly that tells a user; `said`, when Meta last said so.
 ]]
 
 local pack, unpack = cmsgpack.pack, cmsgpack.unpack
@@ -20,16 +20,20 @@ local function fields(key)
   return found
 end
 
--- The key and fields of the thread that *key* stands for. Links are few hops long; a ring of them must not hang us.
+-- The key and fields of the thread that *key* leads to, and how exactly the last name on the way tells its user; nil without a way.
 local function thread(key)
-  local found = fields(key)
-  for _ = 1, 9 do
-    if not found.link then break end
-    key = found.link
+  local found, seen, exact = fields(key), {}, nil
+  while found.link do
+    if seen[key] then return key, {}, exact end  -- a ring: nothing makes one, and it must not hang us
+    seen[key] = true
+    key, exact = found.link, tonumber(found.exact or 0)
     found = fields(key)
   end
-  return key, found
+  return key, found, exact
 end
+
+-- The recipient that a thread is of.
+local function name_of(thread_key) return thread_key:match('^gk:{.-}:thread:%d+:(.*)$') or thread_key end
 
 local function number(clocks, field) return tonumber(clocks[field] or 0) end
 

@@ -76,15 +76,7 @@ if move.member ~= '' then
 else
   redis.call('HSET', record_key, 'state', move.to)
 end
-if record.meter then
-  local reserved = tonumber(redis.call('HGET', record.meter, 'reserved') or 0)
-  if reserved > 1 then
-    redis.call('HINCRBY', record.meter, 'reserved', -1)
-  else
-    redis.call('HDEL', record.meter, 'reserved')
-  end
-  redis.call('HDEL', record_key, 'meter')
-end
+give_back(record_key, record, chosen > 0, cost, at)
 if record.spend then  -- on the day that it was sent it is no longer open
   unbook(record.spend, 'o', '', tonumber(record.quote), move.spend_lifetime)
   redis.call('HDEL', record_key, 'spend')

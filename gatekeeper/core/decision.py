@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gatekeeper.core.outcome import Hit, Outcome, platform, stopped, warned
 from gatekeeper.core.plan import Plan, Row, conversation_name
 from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.core.vocabulary import (
@@ -22,32 +23,6 @@ from gatekeeper.core.vocabulary import (
 )
 
 SECOND_MS = 1000
-
-
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """
-    What `authorize.lua` found. Indexes count from 1; 0 is none.
-
-    *status*: reserved, picked (nothing written), refused or stale (the templates changed meanwhile). *case* holds over what is
-    expected, *sure* over what is certain; *cost* and *most* are their prices. *told* is what Meta said that the meter reads at least.
-    *open* lists clocks and their ends in turn.
-    """
-
-    status: str
-    bar: int
-    unseen: bool
-    cold: bool
-    case: int
-    reading: int
-    told: int
-    cost: int
-    sure: int
-    most: int
-    open: tuple[str | int, ...]
-
-    def clocks(self) -> dict[str, int]:
-        """The open clocks and their ends."""
-        return dict(zip(self.open[::2], self.open[1::2], strict=True))  # type: ignore[arg-type]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +44,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     free_entry_expires: int | None = None
     conversation_expires: int | None = None
     free_remaining: int | None = None
+    category_pending: str | None = None
     state: State = State.WARM
+    hits: tuple[Hit, ...] = ()
+    retry_after: int | None = None
+
+    @property
+    def rule(self) -> str | None:
+        """The name of the rule, budget or limit that blocked the send, or would have."""
+        return self.hits[0].name if self.hits else None
 
     @property
     def forwards(self) -> bool:
@@ -125,24 +108,34 @@ def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Deci
     """
     if not plan.sent.is_message:
         return Decision(verdict=Verdict.ALLOW, reason=Reason.NOT_A_MESSAGE, price=0, price_bound=PriceBound.EXACT, **_frame(plan))
-    blocked = plan.refusal
-    if blocked is None and outcome is not None and outcome.bar:
-        blocked = plan.bars[outcome.bar - 1].reason
     clocks = outcome.clocks() if outcome else {}
     expiries = {
         "window_expires": clocks.get(Clock.CUSTOMER_SERVICE_WINDOW),
         "free_entry_expires": clocks.get(Clock.FREE_ENTRY_POINT),
     }
     state = State.DEGRADED if outcome is None else State.COLD if outcome.cold else State.WARM
-    if blocked is not None and enforce:
+    refusing = platform(plan, outcome)
+    if refusing is not None and enforce:
         asked = State.WARM if outcome is None and plan.refusal else state  # what Meta refuses anyway needs no ledger
-        return msgspec.structs.replace(refused(blocked, plan, state=asked), **expiries)
+        return _blocked(plan, refusing, state=asked, **expiries)
+    stopping = stopped(plan, outcome) if enforce else None
+    if stopping is not None:
+        wait = outcome.wait if outcome and outcome.wait else None
+        return _blocked(plan, stopping, state=state, retry_after=wait, **expiries)
     said = _without_ledger(plan) if outcome is None else _picked(plan, outcome, clocks)
     if plan.sent.group:
         said |= {"price": None, "price_bound": PriceBound.UNKNOWN}
-    if blocked is not None:
-        said |= {"verdict": Verdict.ANNOTATE, "reason": blocked, "refusal": REFUSALS[blocked]}
-    return Decision(**{"verdict": Verdict.ALLOW, "state": state, **_frame(plan), **expiries, **said})
+    hits = (*((refusing,) if refusing else ()), *warned(plan, outcome))
+    if hits:
+        said |= {"verdict": Verdict.ANNOTATE, "reason": hits[0].reason, "refusal": hits[0].refusal, "hits": hits}
+    return Decision(
+        **{"verdict": Verdict.ALLOW, "state": state, "category_pending": plan.pending, **_frame(plan), **expiries, **said}
+    )
+
+
+def _blocked(plan: Plan, hit: Hit, *, state: State, **said: Any) -> Decision:
+    decision = refused(hit.reason, plan, refusal=hit.refusal, state=state)
+    return msgspec.structs.replace(decision, hits=(hit,), **said)
 
 
 def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-Own what Meta's webhooks mean for a thread: which clocks an event opens, shuts or corrects, and under which names a user is known.
+Own what Meta's webhooks mean for a thread: which clocks an event opens, shuts or corrects.
 
 Every change is one that may be made twice and in any order; `lua/observe.lua` makes it.
 """
@@ -10,9 +10,8 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
-from gatekeeper.core.recipients import canonical
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Word
+from gatekeeper.core.settlement import HELD_BACK, OPTED_OUT, WINDOW_CLOSED, Word
 from gatekeeper.core.vocabulary import Clock, conversation
 
 _REACTION = "reaction"
@@ -66,6 +65,8 @@ class Effects:
         changes = []
         if WINDOW_CLOSED in codes:
             changes.append(self._shut(Clock.CUSTOMER_SERVICE_WINDOW, sent_at))
+        if HELD_BACK in codes:
+            changes.append(self._open(Clock.MARKETING_HELD, at))
         if OPTED_OUT in codes:
             changes += self.preferred(at=at, stop=True)
         return changes
@@ -99,12 +100,3 @@ class Effects:
 
     def _length(self, clock: str, at: int) -> int:
         return self._book.platform.length_ms(clock, local_day(at, self._account.zone))
-
-
-def names(*candidates: str | None) -> list[str]:
-    """The names of one user in order of preference, each in its canonical form and once."""
-    found: dict[str, None] = {}
-    for name in candidates:
-        if name:
-            found.setdefault(canonical(name))
-    return list(found)

@@ -71,6 +71,10 @@ class Markets:
         place = self._by_country.get(iso2)
         return None if place is None else place.market(day)
 
+    def has(self, market: str) -> bool:
+        """Whether a market is called so, now or once."""
+        return market in self._by_name.values()
+
     def named(self, text: str) -> str | None:
         """Say which market *text* means: Meta writes `&` or `and`, and some partners capitals; None: none of ours."""
         return self._by_name.get(_plain(text))

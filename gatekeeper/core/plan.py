@@ -12,27 +12,31 @@ from datetime import date
 import msgspec
 
 from gatekeeper.core import regimes
-from gatekeeper.core.accounts import Account, Template, TemplateCategory, TemplateStatus
+from gatekeeper.core.accounts import Account, Template, TemplateCategory
 from gatekeeper.core.calendar import local_day, month
+from gatekeeper.core.checks import NOT_SENDABLE, Finding, Given, find
+from gatekeeper.core.guards import Asked, Guard, PlannedRule, asked_rules, guards
+from gatekeeper.core.policy import ColdStart, Policy
 from gatekeeper.core.rates import RateCard
 from gatekeeper.core.regimes import Case, Regime
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter, owner, price_of, volume_meter, volume_steps
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason
 
+_NO_POLICY = Policy()
 _DIRECT_SEND = {"utility": Product.UTILITY, "authentication": Product.AUTHENTICATION}
-_NOT_SENDABLE = {  # every other status is as good as no template in that language
-    TemplateStatus.APPROVED: None,
-    TemplateStatus.PAUSED: Reason.TEMPLATE_PAUSED,
-    TemplateStatus.DISABLED: Reason.TEMPLATE_DISABLED,
-}
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a send decides: from whom, to whom and what. *recipient* is a canonical name (digits, BSUID or group id)."""
+    """
+    What of a send decides: from whom, to whom and what.
+
+    *recipient* is a canonical name (digits, BSUID or group id), *claimed* the one given beside it, to which nothing is sent.
+    """
 
     phone_number_id: str
     recipient: str
+    claimed: str = ""
     billed: str = ""
     is_message: bool = True
     is_template: bool = False
@@ -42,6 +46,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     marketing_api: bool = False
     template: str | None = None
     language: str | None = None
+    given: Given | None = None
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +93,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     card: RateCard | None
     market: str | None
     rows: tuple[Row, ...]
+    rules: tuple[PlannedRule, ...] = ()
+    guards: tuple[Guard, ...] = ()
     bars: tuple[Bar, ...] = ()
     refusal: Reason | None = None
+    finding: Finding | None = None
+    pending: TemplateCategory | None = None
     max_price: int | None = None
     watched_since: int | None = None
     unseen_closed: bool = False
@@ -103,13 +112,14 @@ def plan(
     *,
     now: int,
     complete: bool = False,
-    unseen_closed: bool = False,
+    policy: Policy = _NO_POLICY,
+    caller: str = "",
 ) -> Plan:
     """
     Lay out what *sent* may be, now.
 
-    *template* is what is known of the template named. *complete*: the ledger has seen everything, so an unseen window is closed;
-    *unseen_closed*: the operator wants it to count as closed in any case. Raises LookupError when no regime is in force yet.
+    *template* is what is known of the template named. *complete*: the ledger has seen everything, so an unseen window is closed.
+    Raises LookupError when no regime is in force yet.
     """
     day = local_day(now, account.zone)
     regime = book.regime(day)
@@ -118,7 +128,8 @@ def plan(
     watch = book.platform.watch.clock
     cap = template.max_price if template and product is Product.MARKETING_LITE else None
     max_price = None if cap is None else int(cap)
-    return Plan(
+    finding = find(policy.checks, sent.given, template) if sent.given else None
+    laid = Plan(
         at=now,
         account=account,
         sent=sent,
@@ -129,9 +140,36 @@ def plan(
         rows=rows(product, account, sent, book, at=now, market=market, max_price=max_price) if sent.is_message else (),
         max_price=max_price,
         bars=_bars(product, sent, account, book),
-        refusal=_refusal(sent, account, template, product),
+        refusal=Reason.MALFORMED_REQUEST if finding else _refusal(sent, account, template, product),
+        finding=finding,
+        pending=template.pending if template and template.pending != template.category else None,
         watched_since=None if complete else now - book.platform.length_ms(watch, day),
-        unseen_closed=unseen_closed,
+        unseen_closed=policy.cold_start is ColdStart.CLOSED,
+    )
+    if not policy.asks or not sent.is_message:
+        return laid
+    asked = _asked(laid, day, book, caller)
+    return msgspec.structs.replace(
+        laid, rules=asked_rules(policy, asked, book.platform), guards=guards(policy, asked, book.platform)
+    )
+
+
+def _asked(plan: Plan, day: date, book: Rulebook, caller: str) -> Asked:
+    """What a policy looks at."""
+    sent, account = plan.sent, plan.account
+    return Asked(
+        product=plan.product,
+        categories=tuple(row.category for row in plan.rows),
+        market=plan.market,
+        caller=caller,
+        phone_number_id=sent.phone_number_id,
+        template=sent.template,
+        portfolio=account.portfolio,
+        waba_id=account.waba_id,
+        currency=account.currency,
+        day=day,
+        month=month(plan.at, account.zone),
+        outside_window=not sent.group and plan.product not in book.platform.permission.needs_window,
     )
 
 
@@ -255,5 +293,5 @@ def _refusal(sent: Sent, account: Account, template: Template | None, product: P
     if sent.marketing_api and product is not Product.MARKETING_LITE:
         return Reason.MARKETING_TEMPLATES_ONLY
     if sent.is_template and template is not None:
-        return _NOT_SENDABLE.get(template.status, Reason.TEMPLATE_NOT_FOUND)
+        return NOT_SENDABLE.get(template.status, Reason.TEMPLATE_NOT_FOUND)
     return None

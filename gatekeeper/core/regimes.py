@@ -115,6 +115,13 @@ class _International(_Row, frozen=True, kw_only=True):
     effective: date
 
 
+class _Limits(_Row, frozen=True, kw_only=True):
+    throughput_ms: int
+    pair_ms: int
+    pair_burst: int
+    messaging_ms: int
+
+
 class Platform(_Row, frozen=True, kw_only=True):
     """`platform.toml`: what holds across regimes."""
 
@@ -124,6 +131,7 @@ class Platform(_Row, frozen=True, kw_only=True):
     length: tuple[_Length, ...]
     price_column: dict[str, str]
     counts_with: dict[str, str]
+    limits: _Limits
     watch: _Watch
     ai_provider: tuple[_AiProvider, ...]
     authentication_international: tuple[_International, ...]

@@ -31,7 +31,7 @@ _SIBLINGS = ("template", "group_template", "text")
 LATCHED = (Clock.CUSTOMER_SERVICE_WINDOW.value, Clock.FREE_ENTRY_OFFER.value)
 _FREE_ENTRY_REASONS = (Reason.FREE_ENTRY_POINT, Reason.OPENS_FREE_ENTRY_POINT)
 # What an asynchronous failure says of the thread. Source: Meta's error codes, copy of 2025-12-12.
-WINDOW_CLOSED, OPTED_OUT = 131047, 131050
+WINDOW_CLOSED, HELD_BACK, OPTED_OUT = 131047, 131049, 131050
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -47,6 +47,11 @@ class Reason(StrEnum):
     DIRECT_SEND_NOT_ENABLED = "direct_send_not_enabled"
     THREAD_OWNED_ELSEWHERE = "thread_owned_elsewhere"
     MALFORMED_REQUEST = "malformed_request"
+    POLICY_RULE = "policy_rule"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    THROUGHPUT_LIMIT = "throughput_limit"
+    PAIR_RATE_LIMIT = "pair_rate_limit"
+    MESSAGING_LIMIT = "messaging_limit"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
 
@@ -132,6 +137,34 @@ REFUSALS: dict[Reason, Refusal] = {
         details="Another partner holds this thread and this account does not take threads over. Take the thread first.",
     ),
     Reason.MALFORMED_REQUEST: Refusal(code=100, title="Invalid parameter", details="The request body is not a valid message."),
+    Reason.POLICY_RULE: Refusal(
+        code=900001,
+        title="Blocked by policy",
+        details="A rule of this gate's policy forbids this message.",
+        type="GatekeeperException",
+    ),
+    Reason.BUDGET_EXHAUSTED: Refusal(
+        code=900002,
+        title="Budget exhausted",
+        details="A budget of this gate's policy cannot pay for this message. Messages that are free still go out.",
+        type="GatekeeperException",
+    ),
+    Reason.MESSAGING_LIMIT: Refusal(
+        code=900003,
+        title="Messaging limit reached",
+        details="The portfolio has reached as many recipients outside a window as its messaging limit allows in 24 hours.",
+        type="GatekeeperException",
+    ),
+    Reason.THROUGHPUT_LIMIT: Refusal(
+        code=130429,
+        title="Rate limit hit",
+        details="The phone number sends more messages a second than its throughput allows. Send this one again later.",
+    ),
+    Reason.PAIR_RATE_LIMIT: Refusal(
+        code=131056,
+        title="(Business Account, Consumer Account) pair rate limit hit",
+        details="Too many messages went from this number to this recipient in a short time. Send this one again later.",
+    ),
     Reason.LEDGER_UNAVAILABLE: Refusal(
         code=900004,
         title="Gatekeeper's ledger is unavailable",
@@ -169,7 +202,12 @@ MEANINGS: dict[Reason, str] = {
     Reason.MARKETING_TEMPLATES_ONLY: "`/marketing_messages` takes marketing templates only",
     Reason.DIRECT_SEND_NOT_ENABLED: "a free-form `category` on an account without Direct Send",
     Reason.THREAD_OWNED_ELSEWHERE: "another partner holds the thread, and the account does not take threads over",
-    Reason.MALFORMED_REQUEST: "a body that Meta would refuse; the code is Meta's (100, 131008, 131009, 131051, 131062)",
+    Reason.MALFORMED_REQUEST: "a body that Meta would refuse; the code is Meta's (100, 131008, 131009, 131021, 131051, 131062, 132000, 132012)",
+    Reason.POLICY_RULE: "a rule of the policy",
+    Reason.BUDGET_EXHAUSTED: "a budget of the policy cannot pay for it; what is expected to be free passes",
+    Reason.THROUGHPUT_LIMIT: "more messages a second than `policy.limits.throughput`; `Retry-After` says when",
+    Reason.PAIR_RATE_LIMIT: "more messages to one recipient than Meta takes (`policy.limits.pair_rate`); `Retry-After` says when",
+    Reason.MESSAGING_LIMIT: "more recipients outside a window in 24 hours than `policy.limits.messaging_limit`",
     Reason.LEDGER_UNAVAILABLE: "the ledger is out of reach and `policy.ledger_failure` is `block`",
     Reason.IDEMPOTENCY_CONFLICT: "the `Idempotency-Key` was used for another body, or its first send has no known outcome",
 }
@@ -208,6 +246,7 @@ class Clock(StrEnum):
     FREE_ENTRY_POINT = "fep"
     THREAD_ELSEWHERE = "held"
     OPTED_OUT = "stop"
+    MARKETING_HELD = "wait"
 
 
 CONVERSATION = "c:"

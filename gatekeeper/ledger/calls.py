@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 import msgspec
 
 from gatekeeper.core.bill import Quoted
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.effects import Change
+from gatekeeper.core.guards import Guard, Noun
 from gatekeeper.core.plan import Plan
+from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter
@@ -28,6 +31,7 @@ def authorize(tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool
     """Decide one send and reserve what it takes; *registry* is the version of the templates that the plan rests on."""
     meters = wire.meters(plan.rows, first=5)
     sent = plan.sent
+    guarded = [_guard_keys(tag, guard) for guard in plan.guards]
     named = [
         keys.thread(tag, sent.phone_number_id, sent.recipient),
         keys.reservation(tag, facts.id),
@@ -35,7 +39,12 @@ def authorize(tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool
         keys.templates(tag, plan.account.waba_id),
         *(meter_key(tag, meter) for meter in meters),
     ]
-    packed = wire.plan(plan, facts, meters, commit=commit, enforce=enforce, registry=registry)
+    places = []
+    for own in guarded:
+        first, second = (len(named) + n if n <= len(own) else 0 for n in (1, 2))
+        places.append((first, second))
+        named += own
+    packed = wire.plan(plan, facts, meters, places, commit=commit, enforce=enforce, registry=registry)
     return Call("authorize", named, (plan.at, packed, wire.facts(facts)))
 
 
@@ -72,20 +81,26 @@ def release(tag: str, settling: Settling) -> Call:
     return _move(tag, settling, keys.reservation(tag, facts.id), keys.thread(tag, facts.phone_number_id, facts.recipient))
 
 
-def observe(tag: str, phone_number_id: str, recipient: str, changes: list[Change], *, now: int) -> Call:
+def observe(thread: str, changes: list[Change], *, now: int) -> Call:
     """Move the clocks of one thread by what Meta said of it."""
-    return Call("observe", [keys.thread(tag, phone_number_id, recipient)], (now, wire.changes(changes)))
+    return Call("observe", [thread], (now, wire.changes(changes)))
 
 
-def link(tag: str, phone_number_id: str, name: str, recipient: str) -> Call:
-    """Let *name* stand for *recipient* from now on."""
-    named = [keys.thread(tag, phone_number_id, name), keys.thread(tag, phone_number_id, recipient)]
-    return Call("link", named, (keys.LINK_MS,))
+def link(tag: str, phone_number_id: str, link: Link, *, now: int, said: int) -> Call:
+    """Let one name of a user lead to another from now on; *said* is when Meta said so."""
+    named = [keys.thread(tag, phone_number_id, name) for name in (link.name, link.thread)]
+    return Call("link", named, (now, min(said, now), link.exact.value, "", keys.LINK_MS))
 
 
-def learn(tag: str, waba_id: str, facts: dict[str, str]) -> Call:
-    """Keep what Meta said of an account and its templates."""
-    return Call("learn", [keys.templates(tag, waba_id)], (wire.learned(facts), keys.TEMPLATES_MS))
+def carry(tag: str, phone_number_id: str, link: Link, clock: str, *, now: int) -> Call:
+    """Let one clock of a name go along to another that does not lead to the same thread."""
+    named = [keys.thread(tag, phone_number_id, name) for name in (link.name, link.thread)]
+    return Call("link", named, (now, now, link.exact.value, clock, keys.LINK_MS))
+
+
+def learn(tag: str, waba_id: str, facts: dict[str, str], version: str = "") -> Call:
+    """Keep what Meta said of an account and its templates, if what is known is still *version*; empty: in any case."""
+    return Call("learn", [keys.templates(tag, waba_id)], (wire.learned(facts, version), keys.TEMPLATES_MS))
 
 
 def tell_meter(tag: str, meter: Meter, floor: int) -> Call:
@@ -111,6 +126,20 @@ def conclude(key: str, *, owner: str, outcome: str, answer: bytes = b"") -> Call
 def meter_key(tag: str, meter: Meter) -> str:
     """The key of a meter."""
     return keys.meter(tag, meter.name, meter.owner, meter.month)
+
+
+def _guard_keys(tag: str, guard: Guard) -> Sequence[str]:
+    """The keys that a guard looks at, in the order in which its kind has them."""
+    return _GUARDED[guard.noun](tag, *guard.owner)
+
+
+_GUARDED: dict[Noun, Callable[..., Sequence[str]]] = {
+    Noun.BUDGET: lambda tag, *owner: (keys.budget(tag, *(quote(part, safe="") for part in owner)),),
+    Noun.RATE: lambda tag, number: (keys.rate(tag, number),),
+    Noun.PAIR: lambda tag, number: (keys.pair(tag, number),),
+    Noun.REACHED: lambda tag: (keys.reached(tag), keys.held(tag)),
+    Noun.THREAD: lambda _: (),
+}
 
 
 def _move(tag: str, settling: Settling, record: str, thread: str) -> Call:

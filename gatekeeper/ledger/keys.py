@@ -11,6 +11,11 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     watch        STRING  since when this phone number's webhooks have been seen
     meter        HASH    units of one allowance, of one owner, in one month: settled, reserved, before us, and told by Meta
     spend        HASH    a day's bill of one WABA: quoted, settled and open, in micro-units
+    budget       HASH    spent and reserved micro-units of one budget, of one of its scope, in one day or month
+    rate         STRING  when the next message of a phone number is due, for its throughput
+    pair         STRING  the same of a phone number and one recipient
+    reached      ZSET    the recipients that a portfolio reached outside a window, by when
+    held         HASH    those of them that nothing was delivered to yet, by how many sends
     templates    HASH    what Meta said of a WABA's templates, and a version
     repeat       HASH    the first send with an idempotency key, and its answer
     number       HASH    the WABA of a phone number that no account names
@@ -78,6 +83,31 @@ def meter(tag: str, name: str, owner: str, month: str) -> str:
 def spend(tag: str, waba_id: str, day: date) -> str:
     """One day's bill."""
     return f"gk:{{{tag}}}:spend:{waba_id}:{day.isoformat()}"
+
+
+def budget(tag: str, name: str, scope: str, owner: str, currency: str, period: str) -> str:
+    """What a budget has spent in one period; *name* and *owner* are quoted, for they may be any text."""
+    return f"gk:{{{tag}}}:budget:{name}:{scope}:{owner}:{currency}:{period}"
+
+
+def rate(tag: str, phone_number_id: str) -> str:
+    """The throughput of a phone number."""
+    return f"gk:{{{tag}}}:rate:{phone_number_id}"
+
+
+def pair(tag: str, phone_number_id: str) -> str:
+    """The pace of a phone number towards one recipient, whose name the script adds."""
+    return f"gk:{{{tag}}}:pair:{phone_number_id}"
+
+
+def reached(tag: str) -> str:
+    """The recipients that a portfolio reached outside a window."""
+    return f"gk:{{{tag}}}:reached"
+
+
+def held(tag: str) -> str:
+    """Those of them that are only on their way."""
+    return f"gk:{{{tag}}}:held"
 
 
 def templates(tag: str, waba_id: str) -> str:

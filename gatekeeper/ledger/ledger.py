@@ -20,8 +20,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from gatekeeper.core.bill import Line, lines
-from gatekeeper.core.decision import Outcome
 from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import LATCHED, Settled, Settling, Word
@@ -32,7 +32,7 @@ from gatekeeper.ledger.calls import Call
 PROBE_S = 0.5
 _CONNECTIONS = 64
 _CHUNK = 100  # calls that are answered well within the time-out, and that others wait behind
-_LINKS = 9  # as many as lua/prelude.lua follows
+STALE = "stale"
 _VERSION = b"version"  # no template fact is called that: each names a template after a space
 _RECORD = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
 _T = TypeVar("_T")
@@ -151,14 +151,14 @@ class Ledger:
 
     async def thread(self, tag: str, phone_number_id: str, recipient: str) -> dict[str, str]:
         """The fields of a thread, links followed."""
-        key = keys.thread(tag, phone_number_id, recipient)
-        found: dict[bytes, bytes] = {}
-        for _ in range(_LINKS):
+        key, seen = keys.thread(tag, phone_number_id, recipient), set[str]()
+        while key not in seen:
+            seen.add(key)
             found = await self._asked(self._redis.hgetall(key))
             if b"link" not in found:
-                break
+                return {field.decode(): value.decode() for field, value in found.items()}
             key = found[b"link"].decode()
-        return {field.decode(): value.decode() for field, value in found.items()}
+        return {}  # a ring, which nothing makes
 
     async def set_settled(self, tag: str, meter: Meter, count: int) -> None:
         """Set what a meter has settled so far."""
@@ -195,9 +195,15 @@ class Ledger:
         version = found.pop(_VERSION, b"0").decode()
         return version, {field.decode(): value.decode() for field, value in found.items()}
 
-    async def learn(self, tag: str, waba_id: str, facts: dict[str, str]) -> bool:
-        """Keep what Meta said of an account and its templates; an empty fact is forgotten. True: some of it is news."""
-        return bool((await self.run([calls.learn(tag, waba_id, facts)]))[0])
+    async def templates_version(self, tag: str, waba_id: str) -> str:
+        """The version alone."""
+        found: bytes | None = await self._asked(self._redis.hget(keys.templates(tag, waba_id), _VERSION))
+        return (found or b"0").decode()
+
+    async def learn(self, tag: str, waba_id: str, facts: dict[str, str], version: str = "") -> str:
+        """Keep what Meta said of an account and its templates, if that is still at *version*; the new one, or STALE."""
+        version_now: bytes = (await self.run([calls.learn(tag, waba_id, facts, version)]))[0]
+        return version_now.decode()
 
     async def learn_number(self, phone_number_id: str, waba_id: str) -> None:
         """Remember which WABA a phone number belongs to."""

@@ -10,7 +10,7 @@ import msgspec
 
 from gatekeeper.core.data import data_dir
 
-PRELUDE = "prelude"
+SHARED = ("prelude", "guards")
 _HEADER = re.compile(r"\A--\[\[\n(?P<text>.*?)\n\]\]\n", re.DOTALL)
 _ARGUMENT = re.compile(r"^(KEYS|ARGV)\[(\d+)(…?)\]", re.MULTILINE)
 
@@ -29,11 +29,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 def load(folder: Path | None = None) -> dict[str, Script]:
     """Read every script of *folder*; ValueError names a file whose header is missing."""
     folder = folder or data_dir("lua")
-    prelude = (folder / f"{PRELUDE}.lua").read_text("utf-8")
+    prelude = "".join((folder / f"{name}.lua").read_text("utf-8") for name in SHARED)
     return {
         path.stem: read(path.stem, path.read_text("utf-8"), prelude)
         for path in sorted(folder.glob("*.lua"))
-        if path.stem != PRELUDE
+        if path.stem not in SHARED
     }
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gatekeeper.core.bill import settled_cell
 from gatekeeper.core.effects import Change
+from gatekeeper.core.guards import Guard, PlannedRule
 from gatekeeper.core.plan import Plan, Row
+from gatekeeper.core.policy import Action
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.settlement import LATCHED, Settling
 from gatekeeper.core.tariff import Meter
+from gatekeeper.core.vocabulary import Mode
 from gatekeeper.ledger import keys
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -30,6 +35,29 @@ class _Bar(msgspec.Struct, frozen=True, kw_only=True):
     refuse_open: bool
 
 
+class _Rule(msgspec.Struct, frozen=True, kw_only=True):
+    window: str
+    open: bool
+    above: int
+    cases: tuple[int, ...]
+    block: bool
+    enforce: bool
+
+
+class _Guard(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    key: int
+    held: int
+    by_recipient: bool
+    limit: int
+    every: float
+    burst: int
+    cases: tuple[int, ...]
+    unless: str
+    clock: str
+    enforce: bool
+
+
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     state: str
@@ -41,6 +69,9 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     latches: tuple[str, ...]
     bars: tuple[_Bar, ...]
     cases: tuple[_Case, ...]
+    rules: tuple[_Rule, ...]
+    guards: tuple[_Guard, ...]
+    unpriced: bool
     lifetime: int
     meter_lifetime: int
 
@@ -63,15 +94,25 @@ class _Move(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Learned(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str]
+    version: str
 
 
-def learned(facts: dict[str, str]) -> bytes:
+def learned(facts: dict[str, str], version: str) -> bytes:
     """Encode what `learn.lua` needs."""
-    return _encode(_Learned(facts=facts))
+    return _encode(_Learned(facts=facts, version=version))
 
 
-def plan(plan: Plan, facts: Facts, meters: dict[Meter, int], *, commit: bool, enforce: bool, registry: str) -> bytes:
-    """Encode what `authorize.lua` needs; *meters* gives each meter's index among the keys."""
+def plan(
+    plan: Plan,
+    facts: Facts,
+    meters: dict[Meter, int],
+    guarded: Sequence[tuple[int, int]],
+    *,
+    commit: bool,
+    enforce: bool,
+    registry: str,
+) -> bytes:
+    """Encode what `authorize.lua` needs; *meters* and *guarded* give the index of each meter's and guard's keys among the keys."""
     return _encode(
         _Plan(
             id=facts.id,
@@ -84,6 +125,9 @@ def plan(plan: Plan, facts: Facts, meters: dict[Meter, int], *, commit: bool, en
             latches=LATCHED,
             bars=tuple(_Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in plan.bars),
             cases=_cases(plan.rows, meters),
+            rules=tuple(_rule(rule) for rule in plan.rules),
+            guards=tuple(_guard(guard, *places) for guard, places in zip(plan.guards, guarded, strict=True)),
+            unpriced=plan.sent.group,
             lifetime=keys.RESERVATION_MS,
             meter_lifetime=keys.METER_MS,
         )
@@ -131,6 +175,33 @@ def meters(*tables: tuple[Row, ...], first: int) -> dict[Meter, int]:
         if row.meter is not None and row.meter not in found:
             found[row.meter] = first + len(found)
     return found
+
+
+def _rule(planned: PlannedRule) -> _Rule:
+    return _Rule(
+        window=planned.window,
+        open=planned.open,
+        above=planned.above,
+        cases=planned.cases,
+        block=planned.rule.action is Action.BLOCK,
+        enforce=planned.rule.mode is Mode.ENFORCE,
+    )
+
+
+def _guard(guard: Guard, key: int, held: int) -> _Guard:
+    return _Guard(
+        kind=guard.kind,
+        key=key,
+        held=held,
+        by_recipient=guard.by_recipient,
+        limit=guard.limit,
+        every=guard.every,
+        burst=guard.burst,
+        cases=guard.cases,
+        unless=guard.unless,
+        clock=guard.clock,
+        enforce=guard.mode is Mode.ENFORCE,
+    )
 
 
 def _cases(rows: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> tuple[_Case, ...]:

@@ -1,8 +1,9 @@
 """The configuration: what may stand in it, how it is read, and what is wrong with it."""
 
+from gatekeeper.core.policy import ColdStart, LedgerFailure, Policy
 from gatekeeper.settings.addresses import address
-from gatekeeper.settings.loading import described, load, parse
-from gatekeeper.settings.sections import DEFAULT_UPSTREAM, EMBEDDED, ColdStart, LedgerFailure, Policy, Settings, Upstream, Webhook
+from gatekeeper.settings.loading import described, load, load_all, parse
+from gatekeeper.settings.sections import DEFAULT_UPSTREAM, EMBEDDED, Settings, Upstream, Webhook
 
 __all__ = [
     "DEFAULT_UPSTREAM",
@@ -16,5 +17,6 @@ __all__ = [
     "address",
     "described",
     "load",
+    "load_all",
     "parse",
 ]

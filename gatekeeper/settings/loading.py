@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.errors import ConfigError
-from gatekeeper.core.vocabulary import Money, micros
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.vocabulary import Money, micros, money
 from gatekeeper.settings.mistakes import mistakes
+from gatekeeper.settings.policies import market_mistakes
 from gatekeeper.settings.sections import Duration, Settings, Size, Webhook
 
 _DURATION = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -48,6 +50,14 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     return parse(raw, name=name, environment=os.environ if environment is None else environment)
 
 
+def load_all(path: Path | None, folder: Path) -> tuple[Settings, Rulebook]:
+    """Read a configuration and the rules of *folder*, and hold the one to the other; ConfigError."""
+    settings, book = load(path), Rulebook.load(folder)
+    for where, mistake in market_mistakes(settings, book):
+        raise ConfigError(f"{path or 'defaults'}: {where}: {mistake}")
+    return settings, book
+
+
 def parse(raw: dict[str, Any], *, name: str, environment: Mapping[str, str]) -> Settings:
     """Turn a decoded TOML document into settings; ConfigError names file and key path."""
     webhook = raw.get("webhook", {})
@@ -65,7 +75,7 @@ def parse(raw: dict[str, Any], *, name: str, environment: Mapping[str, str]) -> 
 
 def described(settings: Settings) -> dict[str, Any]:
     """The settings as plain values for a person, secrets left out."""
-    shown: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=int)
+    shown: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=_shown)
     for section, key in (("webhook", "app_secret"), ("webhook", "verify_token")):
         shown[section][key] = "set" if shown[section][key] else "absent"
     for account in shown["account"]:
@@ -99,6 +109,10 @@ def _from_environment(value: Any, path: str, name: str, environment: Mapping[str
     if _OPTIONAL.fullmatch(path):
         return ""
     raise ConfigError(f"{name}: {path}: the environment variable {variable} is not set")
+
+
+def _shown(value: Any) -> Any:
+    return money(value) if isinstance(value, Money) else int(value)
 
 
 def _unit(kind: type, value: Any) -> Any:

@@ -8,6 +8,7 @@ import zoneinfo
 from gatekeeper.core.accounts import Account
 from gatekeeper.settings.addresses import address, port_fits
 from gatekeeper.settings.forwards import forward_mistakes
+from gatekeeper.settings.policies import policy_mistakes
 from gatekeeper.settings.sections import EMBEDDED, Settings
 
 
@@ -26,6 +27,7 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
     if not re.fullmatch(r"https?://[^/?#]+[^?#]*", settings.upstream.base_url) or not port_fits(settings.upstream.base_url):
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
     found += forward_mistakes(settings)
+    found += policy_mistakes(settings.policy)
     fits = re.match(r"(rediss?|unix)://", settings.ledger.url) and port_fits(settings.ledger.url)
     if settings.ledger.url != EMBEDDED and not fits:
         found.append(("$.ledger.url", '"embedded" or a redis://, rediss:// or unix:// URL'))
@@ -52,6 +54,8 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
         found.append(("timezone", f"{account.timezone!r} is not an IANA time zone such as America/Los_Angeles"))
     if not re.fullmatch(r"[A-Z]{3}", account.currency):
         found.append(("currency", f"{account.currency!r} is not a currency code such as USD"))
+    if not re.fullmatch(r"[!-~]*", account.access_token):
+        found.append(("access_token", "a token of printable ASCII, without spaces"))
     ids = (("waba_id", r"\d+"), ("portfolio_id", r"\d*"))
     found += [(key, "an id of digits") for key, shape in ids if not re.fullmatch(shape, getattr(account, key))]
     found += [

@@ -6,12 +6,10 @@ Unknown keys are errors, so a typing mistake is never a silent default.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
 from gatekeeper.core.accounts import Account
-from gatekeeper.core.vocabulary import Mode
+from gatekeeper.core.policy import Policy
 
 DEFAULT_UPSTREAM = "https://graph.facebook.com"
 EMBEDDED = "embedded"
@@ -23,20 +21,6 @@ class Duration(int):
 
 class Size(int):
     """Bytes, written `512KiB` or `1MiB`."""
-
-
-class ColdStart(StrEnum):
-    """What an unseen window is before the ledger has watched long enough."""
-
-    UNKNOWN = "unknown"
-    CLOSED = "closed"
-
-
-class LedgerFailure(StrEnum):
-    """What becomes of a send while the ledger is out of reach."""
-
-    ALLOW = "allow"
-    BLOCK = "block"
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,15 +93,6 @@ def _keyed(key: str, forward_to: str | tuple[str, ...]) -> tuple[tuple[str, str]
     if isinstance(forward_to, str):
         return ((key, forward_to),)
     return tuple((f"{key}[{n}]", url) for n, url in enumerate(forward_to))
-
-
-class Policy(_Section, frozen=True, kw_only=True):
-    """`[policy]`."""
-
-    mode: Mode = Mode.ENFORCE
-    cold_start: ColdStart = ColdStart.UNKNOWN
-    ledger_failure: LedgerFailure = LedgerFailure.ALLOW
-    reaction_opens_window: bool = False
 
 
 class Settings(_Section, frozen=True, kw_only=True):

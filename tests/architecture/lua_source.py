@@ -11,12 +11,12 @@ from gatekeeper.core.data import data_dir
 from gatekeeper.ledger import scripts
 
 SCRIPTS = {path.stem: path.read_text("utf-8") for path in sorted(data_dir("lua").glob("*.lua"))}
-VERBS = [name for name in SCRIPTS if name != scripts.PRELUDE]
+VERBS = [name for name in SCRIPTS if name not in scripts.SHARED]
 TAKE = "-- Take it all."
 
 # Every command that a script calls; all are older than Redis 6.2. TIME is not among them: the moment is an argument.
-READS = {"EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LRANGE", "PTTL"}
-WRITES = {"DEL", "HDEL", "HINCRBY", "HSET", "PEXPIRE", "RENAME", "RPUSH"}
+READS = {"EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HMGET", "LRANGE", "PTTL", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE"}
+WRITES = {"DEL", "HDEL", "HINCRBY", "HSET", "PEXPIRE", "RENAME", "RPUSH", "SET", "ZADD", "ZREM"}
 # What 6.2 takes less of than its successors do: PEXPIRE's NX, XX, GT and LT came with 7.0.
 MOST_ARGUMENTS = {"PEXPIRE": 2}
 

@@ -11,6 +11,7 @@ from gatekeeper.server.headers import HEADERS
 README = Path(__file__).parents[2] / "README.md"
 _HEADER_MEANINGS = {
     "category": "what Meta's `pricing.category` will say; `unknown` for a template that we know nothing of",
+    "category_pending": "the category that Meta is about to give the template; until then the price is that of the present one",
     "opens": "what this message opens when it is delivered: a conversation, by its category, or `free_entry_point`",
     "charged": "what we expect: `true`, `false` or `unknown`",
     "price": "what it costs when delivered, a plain decimal; with `at-most` the most that it can cost",

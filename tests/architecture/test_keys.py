@@ -10,11 +10,16 @@ import pytest
 
 from gatekeeper.ledger import keys, scripts
 from gatekeeper.ledger.keys import (
+    budget,
+    held,
     message,
     meter,
     number,
     numbers,
+    pair,
     parked,
+    rate,
+    reached,
     repeat,
     reservation,
     spend,
@@ -58,6 +63,14 @@ IN_HEADERS = sorted(
         (templates(TAG, WABA), "gk:{506914307656634}:templates:102290129340398"),
         (repeat(TAG, PHONE, "9f86d081"), "gk:{506914307656634}:repeat:106540352242922:9f86d081"),
         (spend(TAG, WABA, DAY), "gk:{506914307656634}:spend:102290129340398:2026-10-01"),
+        (
+            budget(TAG, "promo%20a", "waba", WABA, "USD", "2026-10"),
+            "gk:{506914307656634}:budget:promo%20a:waba:102290129340398:USD:2026-10",
+        ),
+        (rate(TAG, PHONE), "gk:{506914307656634}:rate:106540352242922"),
+        (pair(TAG, PHONE), "gk:{506914307656634}:pair:106540352242922"),
+        (reached(TAG), "gk:{506914307656634}:reached"),
+        (held(TAG), "gk:{506914307656634}:held"),
         (number(PHONE), "gk:{106540352242922}:number"),
         (numbers(WABA), "gk:{102290129340398}:numbers"),
         (wabas("gate"), "gk:{gate}:wabas"),
@@ -83,7 +96,7 @@ def test_a_key_follows_the_grammar(noun):
 def test_every_noun_is_documented():
     """The module's docstring lists each noun with its type, and none that is not built."""
     assert set(BUILDERS) == set(DOCUMENTED)
-    assert {"HASH", "LIST", "SET", "STRING"} >= set(DOCUMENTED.values())
+    assert {"HASH", "LIST", "SET", "STRING", "ZSET"} >= set(DOCUMENTED.values())
 
 
 @pytest.mark.parametrize(("script", "kind", "shape"), IN_HEADERS)

@@ -37,6 +37,7 @@ from story import rulebook
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.bill import Cell, Quoted
 from gatekeeper.core.plan import Sent, plan
+from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.core.tariff import Meter
@@ -60,7 +61,7 @@ def test_a_header_has_its_form(name):
     said = [line["what"] for line in lines if line]
     named = [what for what in said if "[" in what]
     assert ["Owns", "Never"] == said[:2]
-    if name != scripts.PRELUDE:
+    if name not in scripts.SHARED:
         assert [] == [line for line in header["text"].split("\n") if line and not LINE.match(line)]
         assert ["Owns", "Never", *named, "Returns", "Writes", "Expires"] == said
 
@@ -105,7 +106,7 @@ def test_nothing_undeclared_is_used(name):
     uses = USE.findall(BINDING.sub("", text))
     numbered = [(kind, index) for kind, index in uses if index.isdigit()]
     computed = {kind for kind, index in uses if not index.isdigit()}
-    open_ended = name == scripts.PRELUDE or any(line["more"] for line in declared(name))
+    open_ended = name in scripts.SHARED or any(line["more"] for line in declared(name))
 
     assert [] == numbered
     assert ({"KEYS"} if open_ended else set()) >= computed
@@ -136,7 +137,7 @@ def test_nothing_is_written_before_all_is_known(name):
 
     assert 1 == len(below)
     assert set() == commands(above) & WRITES
-    assert [] == calls_of(writers(body(scripts.PRELUDE)) | writers(body(name)), above)
+    assert [] == calls_of(set().union(*(writers(body(one)) for one in (*scripts.SHARED, name))), above)
     assert commands(below[0]) & WRITES
 
 
@@ -227,8 +228,9 @@ def every_call() -> list[Call]:
         calls.note("P", "wamid.1", Word()),
         calls.settle("P", settling, "wamid.1", "thread"),
         calls.release("P", settling),
-        calls.observe("P", "2", sent.recipient, [], now=at),
-        calls.link("P", "2", "a", "b"),
+        calls.observe("thread", [], now=at),
+        calls.link("P", "2", Link("49151", "DE.1"), now=at, said=at),
+        calls.carry("P", "2", Link("49151", "DE.1"), "x", now=at),
         calls.learn("P", "1", {}),
         calls.tell_meter("P", Meter("volume", "P", "2026-10"), 1),
         calls.claim("repeats", now=at, owner="s1", digest="", patience=1),

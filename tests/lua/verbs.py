@@ -14,7 +14,7 @@ from typing import Any, get_origin
 import msgspec
 from redis import Redis
 
-from gatekeeper.core.decision import Outcome
+from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.effects import Change
 from gatekeeper.core.settlement import Settled
 from gatekeeper.ledger import keys, scripts, wire
@@ -35,6 +35,7 @@ REPEAT = keys.repeat("P", "1", "digest")
 # The place of the first meter among the keys of each script: a case names its meter so.
 HELD, COUNTED = (scripts.load()[verb].keys + 1 for verb in ("authorize", "settle"))
 
+_OF_A_LINK = ("exact", "said")
 _MOMENTS = ("", "<", "!", "*", "?", "=", "@")  # the fields of a clock that hold a moment
 
 
@@ -151,8 +152,10 @@ class Verbs:
     def observe(self, *changes: Change, at: int = 0, thread: str = THREAD) -> int:
         return self.run("observe", [thread], NOW + at, msgspec.msgpack.encode(changes))
 
-    def link(self, name: str, thread: str, lifetime: int = 400 * DAY) -> int:
-        return self.run("link", [name, thread], lifetime)
+    def link(
+        self, name: str, thread: str, lifetime: int = 400 * DAY, *, at: int = 0, said: int = 0, exact: int = 1, only: str = ""
+    ) -> int:
+        return self.run("link", [name, thread], NOW + at, NOW + said, exact, only, lifetime)
 
     def sent(self, *cases: wire._Case, id: str = ID, wamid: str = WAMID, at: int = 0, **plan: Any) -> Outcome:  # noqa: A002
         """A send that Meta accepted."""
@@ -184,10 +187,12 @@ class Verbs:
         self.redis.pexpire(meter, DAY)
 
     def clocks(self, thread: str = THREAD) -> dict[str, int | str]:
-        """Every field of a thread, moments after NOW."""
+        """Every field of a thread, moments after NOW; of a name only where it leads."""
         found = {field.decode(): value.decode() for field, value in self.redis.hgetall(thread).items()}
         return {
-            field: value if field == "link" or field.endswith("&") else int(value) - NOW for field, value in sorted(found.items())
+            field: value if field == "link" or field.endswith("&") else int(value) - NOW
+            for field, value in sorted(found.items())
+            if field not in _OF_A_LINK
         }
 
     def clock(self, name: str, thread: str = THREAD) -> dict[str, int | str]:

@@ -1,0 +1,139 @@
+"""Own the policy: what operations may tune, key by key."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gatekeeper.core.checks import Checks
+from gatekeeper.core.vocabulary import Mode, Money
+
+
+class ColdStart(StrEnum):
+    """What an unseen window is before the ledger has watched long enough."""
+
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+
+
+class LedgerFailure(StrEnum):
+    """What becomes of a send while the ledger is out of reach."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+class Window(StrEnum):
+    """The customer service window, as a rule asks for it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Action(StrEnum):
+    """What a rule does with the send that it matches."""
+
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
+class Counted(StrEnum):
+    """Whose a budget is: one counter for each."""
+
+    PORTFOLIO = "portfolio"
+    WABA = "waba"
+    PHONE_NUMBER = "phone_number"
+    CALLER = "caller"
+    RECIPIENT = "recipient"
+
+
+class Period(StrEnum):
+    """How long a budget is for, in the account's time zone."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Rule(_Section, frozen=True, kw_only=True):
+    """`[[policy.rule]]`: every condition given must hold; a list means any of."""
+
+    name: str
+    category: tuple[str, ...] = ()
+    market: tuple[str, ...] = ()
+    window: Window | None = None
+    caller: tuple[str, ...] = ()
+    phone_number_id: tuple[str, ...] = ()
+    template: tuple[str, ...] = ()
+    price_above: Money | None = None
+    action: Action = Action.BLOCK
+    mode: Mode = Mode.ENFORCE
+    message: str = ""
+
+
+class Budget(_Section, frozen=True, kw_only=True):
+    """`[[policy.budget]]`: the most that may be spent; one name and counter for each of its scope."""
+
+    name: str
+    scope: Counted
+    period: Period
+    limit: Money
+    category: tuple[str, ...] = ()
+    mode: Mode = Mode.ENFORCE
+
+
+class Limits(_Section, frozen=True, kw_only=True):
+    """`[policy.limits]`: the platform's own limits, kept before Meta has to; absent: not kept."""
+
+    throughput: int | None = None
+    pair_rate: bool = False
+    messaging_limit: int | None = None
+    marketing_hold: bool = False
+    mode: Mode = Mode.ENFORCE
+
+
+class Fallback(_Section, frozen=True, kw_only=True):
+    """`[[policy.fallback]]`: the template that a free-form text outside the window goes out as."""
+
+    template: str
+    language: str
+    text_parameter: bool = False
+    caller: tuple[str, ...] = ()
+    phone_number_id: tuple[str, ...] = ()
+
+
+class Policy(_Section, frozen=True, kw_only=True):
+    """`[policy]`."""
+
+    mode: Mode = Mode.ENFORCE
+    cold_start: ColdStart = ColdStart.UNKNOWN
+    ledger_failure: LedgerFailure = LedgerFailure.ALLOW
+    reaction_opens_window: bool = False
+    opt_out_keywords: tuple[str, ...] = ()
+    opt_in_keywords: tuple[str, ...] = ()
+    rule: tuple[Rule, ...] = ()
+    budget: tuple[Budget, ...] = ()
+    limits: Limits = Limits()
+    fallback: tuple[Fallback, ...] = ()
+    checks: Checks = Checks()
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything of it looks at a send."""
+        return bool(self.rule or self.budget or self.limits != Limits())
+
+
+def fallback(policy: Policy, *, caller: str, phone_number_id: str) -> Fallback | None:
+    """The first fallback that is for this caller and number."""
+    return next(
+        (
+            one
+            for one in policy.fallback
+            if (not one.caller or caller in one.caller) and (not one.phone_number_id or phone_number_id in one.phone_number_id)
+        ),
+        None,
+    )

@@ -1,0 +1,68 @@
+"""Own what can be wrong with a policy: names that stand twice, and conditions that nothing could ever meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gatekeeper.core.policy import Policy
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.vocabulary import Product
+from gatekeeper.settings.sections import Settings
+
+_Mistake = tuple[str, str]
+# What a message may be reported as besides what it is.
+_REPORTED = ("referral_conversion", "user_initiated", "business_initiated")
+_CATEGORIES = frozenset((*Product, *_REPORTED))
+
+
+def policy_mistakes(policy: Policy) -> Iterator[_Mistake]:
+    """Yield each mistake in `[policy]` that can be told without the rules, with its key path."""
+    for kind in ("rule", "budget"):
+        seen: dict[str, int] = {}
+        for n, one in enumerate(getattr(policy, kind)):
+            at = f"$.policy.{kind}[{n}]"
+            if not one.name.strip():
+                yield f"{at}.name", "must not be empty"
+            elif seen.setdefault(one.name, n) != n:
+                yield f"{at}.name", f"also the name of {kind}[{seen[one.name]}]"
+            for m, category in enumerate(one.category):
+                if category not in _CATEGORIES:
+                    yield f"{at}.category[{m}]", f"{category!r} is not a category"
+    for n, rule in enumerate(policy.rule):
+        yield from _ids(rule.phone_number_id, f"$.policy.rule[{n}].phone_number_id")
+    limits = policy.limits
+    for key in ("throughput", "messaging_limit"):
+        limit = getattr(limits, key)
+        if limit is not None and limit < 1:
+            yield f"$.policy.limits.{key}", "at least 1"
+    for n, fallback in enumerate(policy.fallback):
+        for key in ("template", "language"):
+            if not getattr(fallback, key).strip():
+                yield f"$.policy.fallback[{n}].{key}", "must not be empty"
+        yield from _ids(fallback.phone_number_id, f"$.policy.fallback[{n}].phone_number_id")
+    for key in ("opt_out_keywords", "opt_in_keywords"):
+        for m, word in enumerate(getattr(policy, key)):
+            if not word.strip():
+                yield f"$.policy.{key}[{m}]", "must not be empty"
+    stops = {word.casefold() for word in policy.opt_out_keywords}
+    for m, word in enumerate(policy.opt_in_keywords):
+        if word.casefold() in stops:
+            yield f"$.policy.opt_in_keywords[{m}]", "also one of opt_out_keywords"
+
+
+def market_mistakes(settings: Settings, book: Rulebook) -> Iterator[_Mistake]:
+    """Yield each market that the rules do not know, with its key path."""
+    for n, rule in enumerate(settings.policy.rule):
+        for m, market in enumerate(rule.market):
+            if not book.markets.has(market):
+                yield f"$.policy.rule[{n}].market[{m}]", f"{market!r} is not a market; `gatekeeper rates list` shows them"
+    for n, account in enumerate(settings.account):
+        for m, opening in enumerate(account.opening):
+            if opening.market and not book.markets.has(opening.market):
+                yield f"$.account[{n}].opening[{m}].market", f"{opening.market!r} is not a market"
+
+
+def _ids(ids: tuple[str, ...], at: str) -> Iterator[_Mistake]:
+    for m, one in enumerate(ids):
+        if not (one.isascii() and one.isdigit()):
+            yield f"{at}[{m}]", "an id of digits"
