@@ -27,6 +27,7 @@ from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta.paths import gated
 from gatekeeper.meta.responses import Answer, decode_answer
+from gatekeeper.meta.rewriting import Written
 from gatekeeper.meta.sends import MalformedSend, decode_send
 from gatekeeper.meta.webhooks import NotAWebhook, events_of
 from gatekeeper.settings import Settings
@@ -42,6 +43,7 @@ class _Send(msgspec.Struct, kw_only=True):
     id: str
     path: str
     body: msgspec.Raw
+    caller: str = ""
     wamid: str | None = None
     response: msgspec.Raw | None = None
 
@@ -181,7 +183,9 @@ class _Run:
             decision = (refused if self._enforce else passed_unread)(Reason.MALFORMED_REQUEST, refusal=refusal)
             self._decided(send.id, at, decision)
             return
-        decided = await self._engine.decide(read, target.phone_number_id, now=now, decision_id=send.id)
+        decided = await self._engine.decide(
+            read, target.phone_number_id, now=now, decision_id=send.id, caller=send.caller, written=Written(bytes(send.body))
+        )
         self._currency[send.id] = decided.plan.account.currency
         self._decided(send.id, at, decided.decision)
         if not decided.decision.forwards:
@@ -207,4 +211,5 @@ class _Run:
             self._out.add(at, {"event": "settlement", "id": settled.id, "at": at, **settled.fields()})
             if settled.charged:
                 self.summary.charged += 1
-                self.summary.spend[self._currency[settled.id]] += settled.price or 0
+                if settled.price is not None:  # what nobody knows is not nothing
+                    self.summary.spend[self._currency[settled.id]] += settled.price

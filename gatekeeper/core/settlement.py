@@ -151,12 +151,18 @@ def plan_delivery(
     def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
         return rows(product, account, sent, book, at=at, market=market, window_at_send=window, max_price=facts.max_price)
 
+    def unheard(row: Row) -> Row:
+        """What a template costs that nobody ever told us of is not known, also when it was delivered."""
+        return msgspec.structs.replace(row, price=None, steps=()) if row.category == Product.UNKNOWN else row
+
     believed = own = asked(sent_as, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
     if word is not None:  # what Meta says of the window is in its category
         # Any product of one recipient's goes into a free entry point; a free-form message always has its rows.
         believed = _believed(
             word, asked(Product.SERVICE if word.free_entry else product, window=True), book, day, account, market
         )
+    elif facts.product is Product.UNKNOWN:
+        believed = own = tuple(unheard(row) for row in own)
     return Settling(
         at=at,
         event=Event.DELIVER,

@@ -9,11 +9,12 @@ import msgspec
 
 from gatekeeper.core.bill import quote
 from gatekeeper.core.calendar import midnight
+from gatekeeper.core.checks import Given
 from gatekeeper.core.decision import Decision, decide, refused
-from gatekeeper.core.effects import names
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.plan import Plan, Sent, plan
-from gatekeeper.core.recipients import canonical
+from gatekeeper.core.policy import fallback
+from gatekeeper.core.recipients import canonical, is_bsuid
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import Settlement, Settling
@@ -21,73 +22,126 @@ from gatekeeper.core.tariff import free_meter, volume_meter
 from gatekeeper.core.vocabulary import Mode, Reason, State, Verdict
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.engine.intake import Intake
-from gatekeeper.engine.registry import Registry
+from gatekeeper.engine.naming import answered_with
+from gatekeeper.engine.reading import Reader
+from gatekeeper.engine.registry import Known, Registry
 from gatekeeper.engine.spend import Spend
 from gatekeeper.ledger import calls
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.responses import Answer
-from gatekeeper.meta.sends import Kind, Send
-from gatekeeper.settings import ColdStart, LedgerFailure, Settings
+from gatekeeper.meta.rewriting import Written, as_template
+from gatekeeper.meta.sends import Kind, Send, decode_send
+from gatekeeper.settings import LedgerFailure, Settings
 from gatekeeper.telemetry import Metrics
 
 _STALE = "stale"
+_TEXT = "text"
 _RESERVED = "reserved"
 _PLANS = 3  # templates do not change faster than that
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision, and what it takes to follow it up. *held*: the ledger holds a reservation for it."""
+    """
+    A decision, and what it takes to follow it up.
+
+    *held*: the ledger holds a reservation for it. *body*: what goes out in place of the caller's own bytes, as JSON.
+    """
 
     decision: Decision
     number: Number
     facts: Facts
     plan: Plan
     held: bool
+    body: bytes | None = None
 
 
 class Engine:
     """Decides sends and takes in webhooks, over one ledger."""
 
-    def __init__(self, settings: Settings, book: Rulebook, ledger: Ledger, metrics: Metrics, *, complete: bool = False) -> None:
-        """*complete*: the history is known to be whole, so no window is ever unseen (replay)."""
-        self.book = book
+    def __init__(
+        self,
+        settings: Settings,
+        book: Rulebook,
+        ledger: Ledger,
+        metrics: Metrics,
+        *,
+        complete: bool = False,
+        reader: Reader | None = None,
+    ) -> None:
+        """*complete*: the history is known to be whole, so no window is ever unseen (replay). *reader* asks Meta for templates."""
         self.ledger = ledger
         self.directory = Directory(settings.account, ledger)
-        self.registry = Registry(settings.account, ledger)
+        self.registry = Registry(settings.account, ledger, metrics, reader)
         self.spend = Spend(ledger, book, self.directory)
-        self._accounts = settings.account
-        self._policy = settings.policy
         self._metrics = metrics
         self._complete = complete
-        self._enforce = settings.policy.mode is Mode.ENFORCE
-        opens = settings.policy.reaction_opens_window
-        self._intake = Intake(ledger, book, self.directory, self.registry, metrics, reaction_opens=opens, watching=not complete)
+        self._intake = Intake(ledger, book, self.directory, self.registry, metrics, settings.policy, watching=not complete)
+        self.follow(settings, book)
+
+    def follow(self, settings: Settings, book: Rulebook) -> None:
+        """Go by these settings and rules from the next decision on; what was learned and counted stays."""
+        self.book = book
+        self.settings = settings
+        self.directory.follow(settings.account)
+        self.registry.follow(settings.account)
+        self.spend.follow(book)
+        self._intake.follow(settings.policy, book)
+
+    @property
+    def enforces(self) -> bool:
+        """Whether anything is blocked at all."""
+        return self.settings.policy.mode is Mode.ENFORCE
 
     async def decide(
-        self, send: Send, phone_number_id: str, *, now: int, decision_id: str, commit: bool = True, caller: str = ""
+        self,
+        send: Send,
+        phone_number_id: str,
+        *,
+        now: int,
+        decision_id: str,
+        commit: bool = True,
+        caller: str = "",
+        written: Written | None = None,
     ) -> Decided:
         """
         Decide one send and reserve what it takes.
 
+        *written* is the send as its caller wrote it, so that a template can go out in its place where the policy has one for it.
         A ledger that does not answer is answered by policy. LookupError: no pricing regime is known for *now*.
         """
+        decided = await self._decide(send, phone_number_id, now=now, decision_id=decision_id, commit=commit, caller=caller)
+        if written is None or send.type != _TEXT or not decided.decision.needs_template:
+            return decided
+        found = fallback(self.settings.policy, caller=caller, phone_number_id=phone_number_id)
+        if found is None:
+            return decided
+        text_parameter = found.text_parameter
+        body = as_template(written, name=found.template, language=found.language, text_parameter=text_parameter)
+        if body is None:
+            return decided
+        instead = await self._decide(
+            decode_send(body), phone_number_id, now=now, decision_id=decision_id, commit=commit, caller=caller
+        )
+        if not instead.decision.forwards:
+            return decided
+        decision = msgspec.structs.replace(instead.decision, verdict=Verdict.REWRITE, template=found.template)
+        return msgspec.structs.replace(instead, decision=decision, body=body)
+
+    async def _decide(
+        self, send: Send, phone_number_id: str, *, now: int, decision_id: str, commit: bool, caller: str
+    ) -> Decided:
         try:
             number = await self.directory.number(phone_number_id)
         except LedgerError:
             number = self.directory.unnamed(phone_number_id)
         sent = self._sent(send, number)
-        for _ in range(_PLANS):
+        for left in reversed(range(_PLANS)):
             known = await self.registry.known(number, sent.template, sent.language, now=now)
-            planned = plan(
-                sent,
-                known.account,
-                known.template,
-                self.book,
-                now=now,
-                complete=self._complete,
-                unseen_closed=self._policy.cold_start is ColdStart.CLOSED,
-            )
+            planned = self._planned(sent, known, now=now, caller=caller)
+            if planned.finding is not None and planned.finding.of_shape and not known.sure:
+                known = await self.registry.confirmed(number, known, now=now)
+                planned = self._planned(sent, known, now=now, caller=caller)
             facts = Facts(
                 id=decision_id,
                 phone_number_id=phone_number_id,
@@ -98,13 +152,15 @@ class Engine:
                 caller=caller,
                 max_price=planned.max_price,
             )
-            if not sent.is_message or (planned.refusal and self._enforce):
+            if not sent.is_message or (planned.refusal and self.enforces):
+                if left and sent.is_message and not await self.registry.current(number, known):
+                    continue
                 return Decided(decision=decide(planned, None), number=number, facts=facts, plan=planned, held=False)
             try:
                 if not known.reachable:
                     raise LedgerError("the templates are not known")
                 outcome = await self.ledger.authorize(
-                    number.tag, planned, facts, commit=commit, enforce=self._enforce, registry=known.version
+                    number.tag, planned, facts, commit=commit, enforce=self.enforces, registry=known.version if left else ""
                 )
             except LedgerError:
                 if self._complete:  # a recorded history has no use for a guess
@@ -113,8 +169,14 @@ class Engine:
             if outcome.status != _STALE:
                 break
             self.registry.forget(number.account.waba_id)
-        decision = decide(planned, outcome, enforce=self._enforce)
+        decision = decide(planned, outcome, enforce=self.enforces)
         return Decided(decision=decision, number=number, facts=facts, plan=planned, held=outcome.status == _RESERVED)
+
+    def _planned(self, sent: Sent, known: Known, *, now: int, caller: str) -> Plan:
+        account, complete = known.account, self._complete
+        return plan(
+            sent, account, known.template, self.book, now=now, complete=complete, policy=self.settings.policy, caller=caller
+        )
 
     async def accepted(self, decided: Decided, answer: Answer, *, now: int) -> list[Settlement]:
         """
@@ -123,7 +185,10 @@ class Engine:
         LedgerError: the reservation keeps its old name, and stays.
         """
         number, facts = decided.number, decided.facts
-        batch = self._learned(number, facts, answer)
+        batch = []
+        if not facts.group:
+            claimed = decided.plan.sent.claimed
+            batch = answered_with(self.directory, number, facts.recipient, answer, claimed=claimed, now=now)
         if decided.held and answer.wamid is not None:
             quoted = quote(decided.decision, decided.plan, facts)
             batch.append(calls.accept(number.tag, quoted, answer.wamid))
@@ -142,17 +207,30 @@ class Engine:
         return await self._intake.absorb(events, now=now)
 
     async def use_free(self, waba_id: str, phone_number_id: str, count: int, *, now: int) -> None:
-        """Set this month's use of the free tier in force at *now*; nothing where the regime has none."""
-        number = await self.directory.number(phone_number_id)
-        account = number.account if number.named else msgspec.structs.replace(number.account, waba_id=waba_id or phone_number_id)
+        """
+        Set this month's use of the free tier in force at *now*; nothing where the regime has none.
+
+        LookupError: whose tier it is cannot be told.
+        """
+        account = self.directory.account(waba_id)
+        tag = account.portfolio if account else phone_number_id
+        if phone_number_id:
+            number = await self.directory.number(phone_number_id)
+            account, tag = number.account, number.tag
+            if not number.named:
+                account = msgspec.structs.replace(account, waba_id=waba_id or phone_number_id)
+        if account is None:
+            raise LookupError("free_used: names no phone_number_id, and no account that is configured")
         meter = free_meter(account, phone_number_id, self.book, at=now)
+        if meter is not None and not meter.owner:
+            raise LookupError("free_used: each phone number has a tier of its own, so phone_number_id is needed")
         if meter is not None:
-            await self.ledger.set_settled(number.tag, meter, count)
+            await self.ledger.set_settled(tag, meter, count)
 
     async def open_balances(self) -> None:
         """Count in what the configuration says was used before this gate was there. LedgerError."""
         batch = []
-        for account in self._accounts:
+        for account in self.settings.account:
             for opening in account.opening:
                 day = date.fromisoformat(f"{opening.month}-01")
                 meter, units = (
@@ -168,25 +246,13 @@ class Engine:
 
     def _without_ledger(self, number: Number, facts: Facts, planned: Plan) -> Decided:
         self._metrics.ledger_failures.inc()
-        decision = decide(planned, None, enforce=self._enforce)
-        if self._policy.ledger_failure is LedgerFailure.BLOCK:
-            if self._enforce:
+        decision = decide(planned, None, enforce=self.enforces)
+        if self.settings.policy.ledger_failure is LedgerFailure.BLOCK:
+            if self.enforces:
                 decision = refused(Reason.LEDGER_UNAVAILABLE, planned, state=State.DEGRADED)
             else:
                 decision = msgspec.structs.replace(decision, verdict=Verdict.ANNOTATE, reason=Reason.LEDGER_UNAVAILABLE)
         return Decided(decision=decision, number=number, facts=facts, plan=planned, held=False)
-
-    def _learned(self, number: Number, facts: Facts, answer: Answer) -> list[calls.Call]:
-        """The links between the names that Meta's answer gives one user."""
-        links = []
-        for contact in answer.contacts:
-            known, dialled = names(contact.wa_id, contact.user_id), canonical(contact.input)
-            for name in (dialled, *known) if contact.wa_id else ():
-                self.directory.bill(number, name, contact.wa_id or "")
-            if known and not facts.group and facts.recipient in (dialled, *known):
-                others = dict.fromkeys(name for name in (facts.recipient, dialled, *known) if name != known[0])
-                links += [calls.link(number.tag, number.phone_number_id, name, known[0]) for name in others]
-        return links
 
     def _sent(self, send: Send, number: Number) -> Sent:
         written = send.to or send.recipient or ""
@@ -194,6 +260,7 @@ class Engine:
         return Sent(
             phone_number_id=number.phone_number_id,
             recipient=recipient,
+            claimed=canonical(send.recipient) if send.to and send.recipient else "",
             billed=self.directory.billed(number, recipient),
             is_message=send.kind is not Kind.NOT_A_MESSAGE,
             is_template=send.kind is Kind.TEMPLATE,
@@ -203,4 +270,16 @@ class Engine:
             marketing_api=send.marketing_api,
             template=send.template,
             language=send.language,
+            given=self._given(send, number, recipient),
+        )
+
+    def _given(self, send: Send, number: Number, recipient: str) -> Given | None:
+        if send.kind is Kind.NOT_A_MESSAGE:
+            return None
+        return Given(
+            recipient=recipient,
+            sender=self.directory.own(number.phone_number_id),
+            to_user_id=send.to is None and is_bsuid(recipient),
+            group=send.group,
+            components=send.components,
         )
