@@ -11,13 +11,12 @@ from typing import Any, NoReturn
 import msgspec
 import uvloop
 
-from gatekeeper import __version__, rates
+from gatekeeper import __version__, explaining, finance, rates
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError, GatekeeperError, InputError
-from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.replay import replay
 from gatekeeper.server.app import serve
-from gatekeeper.settings import described, load
+from gatekeeper.settings import described, load_all
 from gatekeeper.telemetry import logger
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
@@ -67,16 +66,19 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_replay)
 
     rates.add_parser(commands)
+    finance.add_parser(commands)
+    explaining.add_parser(commands)
     return parser
 
 
 def _serve(given: argparse.Namespace) -> None:
-    uvloop.run(serve(load(given.config), logger(), sandbox=given.sandbox))
+    settings, _ = load_all(given.config, data_dir("config"))
+    uvloop.run(serve(settings, logger(), sandbox=given.sandbox, config=given.config))
 
 
 def _check(given: argparse.Namespace) -> None:
     """Load exactly what serve loads; print what it understood, or the path of the mistake."""
-    settings, book = load(given.file), Rulebook.load(data_dir("config"))
+    settings, book = load_all(given.file, data_dir("config"))
     for path, value in _flat(described(settings), ""):
         print(f"{path} = {msgspec.json.encode(value).decode()}")
     print(f"# regimes: {', '.join(f'{regime.name} from {regime.effective}' for regime in book.regimes)}")
@@ -94,7 +96,7 @@ def _flat(value: Any, path: str) -> list[tuple[str, Any]]:
 
 
 def _replay(given: argparse.Namespace) -> None:
-    settings = load(given.config)
+    settings, _ = load_all(given.config, data_dir("config"))
     if given.file == "-":
         uvloop.run(replay(sys.stdin.buffer, "standard input", settings, sys.stdout.buffer))
         return

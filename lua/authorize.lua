@@ -21,7 +21,7 @@ local thread_key, reservation_key, watch_key, registry_key = KEYS[1], KEYS[2], K
 local now, plan, facts = tonumber(ARGV[1]), unpack(ARGV[2]), ARGV[3]
 
 if plan.registry ~= '' and (redis.call('HGET', registry_key, 'version') or '0') ~= plan.registry then
-  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, 0, {}, 0, 0, 0, {}})
+  return pack({'stale', 0, false, false, 0, 0, 0, 0, 0, 0, {}, 0, 0, 0, {}, {}})
 end
 
 local clocks
@@ -45,17 +45,15 @@ end
 local function expected(x) return confirmed(clocks, x) > now or assumed(clocks, x) > now end
 local function certain(x) return confirmed(clocks, x) > now end
 
-local open = {}
+local open, flat = {}, {}
 for field in pairs(clocks) do
   local x = field:match('^[%w:_]+')
   if x and x ~= 'link' and not open[x] and expected(x) then
     open[x] = true
-    open[#open + 1] = x
-    open[#open + 1] = math.max(confirmed(clocks, x), assumed(clocks, x))
+    flat[#flat + 1] = x
+    flat[#flat + 1] = math.max(confirmed(clocks, x), assumed(clocks, x))
   end
 end
-local flat = {}
-for i = 1, #open do flat[i] = open[i] end
 
 local chosen, sure, reading, told, cost, most = 0, 0, 0, 0, UNKNOWN, UNKNOWN
 if (refusal == 0 or not plan.enforce) and #plan.cases > 0 then
@@ -75,7 +73,7 @@ local function matches(rule)
   return within(rule.cases, chosen)
 end
 
-local matched, failed, wait, warned, held = 0, 0, 0, {}, {}
+local matched, failed, wait, warned, held, looked = 0, 0, 0, {}, {}, {}
 if chosen > 0 then
   for i, rule in ipairs(plan.rules) do
     if matches(rule) then matched = i break end
@@ -86,7 +84,8 @@ if chosen > 0 and not stopped then
   for i, guard in ipairs(plan.guards) do
     if within(guard.cases, chosen) and not (guard.unless ~= '' and certain(guard.unless)) then
       held[#held + 1] = guard
-      local fit, later = fits[guard.kind](guard, send)
+      local fit, later, reading_there = fits[guard.kind](guard, send)
+      looked[#looked + 1] = {i, reading_there}
       if not fit and guard.enforce and plan.enforce then failed, wait = i, later break end
       if not fit then warned[#warned + 1] = i end
     end
@@ -95,7 +94,7 @@ end
 
 local refused = (refusal > 0 and plan.enforce) or stopped or failed > 0
 local status = refused and 'refused' or plan.commit and 'reserved' or 'picked'
-local answer = pack({status, refusal, unseen, cold, chosen, reading, told, cost, sure, most, flat, matched, failed, wait, warned})
+local answer = pack({status, refusal, unseen, cold, chosen, reading, told, cost, sure, most, flat, matched, failed, wait, warned, looked})
 if status ~= 'reserved' then return answer end
 
 -- Take it all.

@@ -24,9 +24,9 @@ end
 local fits, takes, gives = {}, {}, {}
 
 function fits.at_most(guard, send)
-  if send.amount == 0 then return true, 0 end
-  local spent = redis.call('HMGET', guarded(guard, send.name), 'spent', 'reserved')
-  return tonumber(spent[1] or 0) + tonumber(spent[2] or 0) + send.amount <= guard.limit, 0
+  local counts = redis.call('HMGET', guarded(guard, send.name), 'spent', 'reserved')
+  local taken = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
+  return send.amount == 0 or taken + send.amount <= guard.limit, 0, taken
 end
 
 function takes.at_most(guard, send)
@@ -48,7 +48,7 @@ end
 
 function fits.spaced(guard, send)
   local early = due(guard, send) - guard.burst * guard.every - send.at
-  return early <= 0, math.ceil(early)
+  return early <= 0, math.ceil(early), math.max(math.ceil(early), 0)
 end
 
 function takes.spaced(guard, send)
@@ -62,7 +62,8 @@ local function reached(guard, send)
 end
 
 function fits.distinct(guard, send)
-  return reached(guard, send) or redis.call('ZCOUNT', KEYS[guard.key], '(' .. send.at - guard.every, '+inf') < guard.limit, 0
+  local count = redis.call('ZCOUNT', KEYS[guard.key], '(' .. send.at - guard.every, '+inf')
+  return reached(guard, send) or count < guard.limit, 0, count
 end
 
 function takes.distinct(guard, send)
@@ -94,7 +95,7 @@ function gives.distinct(hold, delivered, _, at)
   return hold
 end
 
-function fits.absent(guard, send) return not send.certain(guard.clock), 0 end
+function fits.absent(guard, send) return not send.certain(guard.clock), 0, 0 end
 
 -- Give back what a record holds of its meter and guards. A group's next member finds its guards there, with nothing more to give back.
 local function give_back(record_key, record, delivered, cost, at)

@@ -41,9 +41,49 @@ class TemplateCategory(StrEnum):
     AUTHENTICATION = "authentication"
 
 
+class HeaderFormat(StrEnum):
+    """What a template's header is made of, where a send has to fill it in."""
+
+    TEXT = "TEXT"
+    IMAGE = "IMAGE"
+    VIDEO = "VIDEO"
+    DOCUMENT = "DOCUMENT"
+    LOCATION = "LOCATION"
+
+
+class ButtonKind(StrEnum):
+    """A template's button that a send fills in."""
+
+    URL = "url"
+    OTP = "otp"
+    COPY_CODE = "copy_code"
+
+
+class Button(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Such a button, and its place among all buttons."""
+
+    index: int
+    kind: ButtonKind
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """
+    What a send of a template has to fill in, as its components say.
+
+    *body* and *header_parameters*: the names of the places in the text, `1`, `2` … unless they are *named*; None: they cannot be
+    told. *header* None: there is none, or none that we know.
+    """
+
+    named: bool = False
+    header: HeaderFormat | None = None
+    header_parameters: tuple[str, ...] | None = ()
+    body: tuple[str, ...] | None = ()
+    buttons: tuple[Button, ...] = ()
+
+
 class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What is known of one template in one language; category None: not known.
+    What is known of one template in one language; category and shape None: not known.
 
     *pending*: the category that it is about to get. *max_price*: what the Marketing Messages API may charge for it at most.
     """
@@ -54,6 +94,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     status: TemplateStatus = TemplateStatus.APPROVED
     pending: TemplateCategory | None = None
     max_price: Money | None = None
+    shape: Shape | None = None
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

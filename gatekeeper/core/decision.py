@@ -46,6 +46,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     free_remaining: int | None = None
     category_pending: str | None = None
     state: State = State.WARM
+    template: str | None = None
     hits: tuple[Hit, ...] = ()
     retry_after: int | None = None
 
@@ -53,6 +54,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     def rule(self) -> str | None:
         """The name of the rule, budget or limit that blocked the send, or would have."""
         return self.hits[0].name if self.hits else None
+
+    @property
+    def needs_template(self) -> bool:
+        """Whether it is blocked for what a template need not mind: the closed window."""
+        return not self.forwards and self.reason is Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW
 
     @property
     def forwards(self) -> bool:

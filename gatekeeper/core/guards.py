@@ -99,7 +99,7 @@ def asked_rules(policy: Policy, asked: Asked, platform: Platform) -> tuple[Plann
     found = []
     for rule in policy.rule:
         cases = _cases(rule.category, asked, platform)
-        if cases is None or not all(condition(rule, asked) for condition in _CONDITIONS):
+        if cases is None or unmet(rule, asked):
             continue
         planned = PlannedRule(
             rule=rule,
@@ -114,13 +114,19 @@ def asked_rules(policy: Policy, asked: Asked, platform: Platform) -> tuple[Plann
     return tuple(found)
 
 
+def unmet(rule: Rule, asked: Asked) -> tuple[str, ...]:
+    """The conditions of a rule, besides its category, that the send does not meet whatever the ledger says."""
+    return tuple(name for name, condition in _CONDITIONS.items() if not condition(rule, asked))
+
+
+def pays(budget: Budget, asked: Asked, platform: Platform) -> bool:
+    """Whether a budget is for the send at all."""
+    return _paid(budget, asked, platform) is not None
+
+
 def guards(policy: Policy, asked: Asked, platform: Platform) -> tuple[Guard, ...]:
     """The budgets and limits that the send is held to, in their order."""
-    found = [
-        _budget(budget, asked, cases)
-        for budget in policy.budget
-        if (cases := _cases(budget.category, asked, platform)) is not None
-    ]
+    found = [_budget(budget, asked, cases) for budget in policy.budget if (cases := _paid(budget, asked, platform)) is not None]
     limits, kept = policy.limits, platform.limits
     if limits.throughput:
         found.append(
@@ -176,12 +182,12 @@ def guards(policy: Policy, asked: Asked, platform: Platform) -> tuple[Guard, ...
     return tuple(found)
 
 
-_CONDITIONS: tuple[Callable[[Rule, Asked], bool], ...] = (
-    lambda rule, asked: not rule.market or asked.market in rule.market,
-    lambda rule, asked: not rule.caller or asked.caller in rule.caller,
-    lambda rule, asked: not rule.phone_number_id or asked.phone_number_id in rule.phone_number_id,
-    lambda rule, asked: not rule.template or (asked.template is not None and _any(asked.template, rule.template)),
-)
+_CONDITIONS: dict[str, Callable[[Rule, Asked], bool]] = {
+    "market": lambda rule, asked: not rule.market or asked.market in rule.market,
+    "caller": lambda rule, asked: not rule.caller or asked.caller in rule.caller,
+    "phone_number_id": lambda rule, asked: not rule.phone_number_id or asked.phone_number_id in rule.phone_number_id,
+    "template": lambda rule, asked: not rule.template or (asked.template is not None and _any(asked.template, rule.template)),
+}
 
 _OWNERS: dict[Counted, Callable[[Asked], str]] = {
     Counted.PORTFOLIO: lambda asked: asked.portfolio,
@@ -205,6 +211,12 @@ def _budget(budget: Budget, asked: Asked, cases: tuple[int, ...]) -> Guard:
         limit=int(budget.limit),
         cases=cases,
     )
+
+
+def _paid(budget: Budget, asked: Asked, platform: Platform) -> tuple[int, ...] | None:
+    """Which cases a budget pays for. What we never heard of may cost as much as marketing, so a budget for that pays for it."""
+    priced_as = platform.price_column.get(asked.product)
+    return () if priced_as in budget.category else _cases(budget.category, asked, platform)
 
 
 def _cases(wanted: tuple[str, ...], asked: Asked, platform: Platform) -> tuple[int, ...] | None:

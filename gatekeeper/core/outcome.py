@@ -17,7 +17,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     *status*: reserved, picked (nothing written), refused or stale (the templates changed meanwhile). *case* holds over what is
     expected, *sure* over what is certain; *cost* and *most* are their prices. *told* is what Meta said that the meter reads at least.
     *open* lists clocks and their ends in turn. *rule* is the first that matches, *guard* the first that fails and refuses, *wait* after
-    how many milliseconds it would not; *warned* are the guards that fail and do not refuse.
+    how many milliseconds it would not; *warned* are the guards that fail and do not refuse, *looked* all that were asked, each with
+    what it read.
     """
 
     status: str
@@ -35,6 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     guard: int
     wait: int
     warned: tuple[int, ...]
+    looked: tuple[tuple[int, int], ...]
 
     def clocks(self) -> dict[str, int]:
         """The open clocks and their ends."""

@@ -148,14 +148,14 @@ def plan(
     )
     if not policy.asks or not sent.is_message:
         return laid
-    asked = _asked(laid, day, book, caller)
+    asked = asked_of(laid, book, caller)
     return msgspec.structs.replace(
         laid, rules=asked_rules(policy, asked, book.platform), guards=guards(policy, asked, book.platform)
     )
 
 
-def _asked(plan: Plan, day: date, book: Rulebook, caller: str) -> Asked:
-    """What a policy looks at."""
+def asked_of(plan: Plan, book: Rulebook, caller: str) -> Asked:
+    """What of a plan a policy looks at."""
     sent, account = plan.sent, plan.account
     return Asked(
         product=plan.product,
@@ -167,7 +167,7 @@ def _asked(plan: Plan, day: date, book: Rulebook, caller: str) -> Asked:
         portfolio=account.portfolio,
         waba_id=account.waba_id,
         currency=account.currency,
-        day=day,
+        day=local_day(plan.at, account.zone),
         month=month(plan.at, account.zone),
         outside_window=not sent.group and plan.product not in book.platform.permission.needs_window,
     )

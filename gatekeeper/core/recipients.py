@@ -2,20 +2,29 @@
 Own the names of a recipient: which texts are phone numbers, which are BSUIDs, and which of them are one and the same user.
 
 A key made here is for looking up only: the caller's own `to` goes upstream as it came.
+
+A user has one BSUID in a business portfolio, and gets another with another phone number; a number may come to be somebody else's.
+So a thread is kept under the most exact name that is known, the others lead to it, and two BSUIDs are never one user.
+Source: Meta, "Business-scoped user IDs", copy of 2026-02-06, and its changelog of 2026-08-11.
 """
 
 from __future__ import annotations
 
 import re
+from enum import IntEnum
+
+import msgspec
 
 _PUNCTUATION = str.maketrans("", "", "+-().\u2010\u2011 \u00a0\t\n\r")
 _SHORTEST, _LONGEST = 5, 20
 # ISO country, a dot, and up to 128 alphanumerics; `.ENT.` marks one that several linked portfolios share.
 # Source: Meta, "Business-scoped user IDs", copy of 2026-02-06.
 _BSUID = re.compile(r"[A-Za-z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
+_PARENT = ".ENT."
 # Countries where one mobile has two spellings: what is kept of one, and what goes between to make the other.
 # Source: Meta, "Send messages", copy of 2025-11-04: it may add or drop the extra prefix of a Brazilian or Mexican number.
-# Argentina's is seen in webhooks, while only the short form can be sent to.
+# Argentina's is seen in webhooks, while only the short form can be sent to. A Brazilian landline begins with 2 to 5 and has no twin;
+# in Mexico and Argentina the ten digits behind the prefix are one subscriber's, so a landline has a key of its own as well.
 _TWINS = {
     "52": (re.compile(r"(52)1(\d{10})"), ""),
     "54": (re.compile(r"(54)9(\d{10})"), ""),
@@ -24,6 +33,45 @@ _TWINS = {
 _CALLING_CODE = 2
 _HEAD, _TAIL = 4, 2
 _MASKABLE = 10
+
+
+class Exactness(IntEnum):
+    """How exactly a name tells a user. A parent BSUID is shared by linked portfolios, which a BSUID is not."""
+
+    NUMBER = 1
+    PARENT = 2
+    BSUID = 3
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One name of a user, and the more exact one that it leads to."""
+
+    name: str
+    thread: str
+
+    @property
+    def exact(self) -> Exactness:
+        """How exactly the user is told by the name that this one leads to."""
+        return exactness(self.thread) or Exactness.NUMBER
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """The names that Meta gives one user in one place, as far as it gives them."""
+
+    user_id: str | None = None
+    parent_user_id: str | None = None
+    wa_id: str | None = None
+
+    @property
+    def known(self) -> list[str]:
+        """Each in its canonical form and once, the most exact first."""
+        return list(dict.fromkeys(canonical(name) for name in (self.user_id, self.parent_user_id, self.wa_id) if name))
+
+    @property
+    def links(self) -> list[Link]:
+        """Each leads to the most exact."""
+        known = [name for name in self.known if exactness(name)]
+        return [Link(name, known[0]) for name in known[1:]]
 
 
 def digits(text: str) -> str | None:
@@ -46,6 +94,32 @@ def canonical(text: str) -> str:
     twin = _TWINS.get(number[:_CALLING_CODE])
     found = twin and twin[0].fullmatch(number)
     return f"{found[1]}{twin[1]}{found[2]}" if twin and found else number
+
+
+def exactness(name: str) -> Exactness | None:
+    """How exactly a canonical *name* tells a user; None: it is no name of one, but a group's, say."""
+    if is_bsuid(name):
+        return Exactness.PARENT if _PARENT in name else Exactness.BSUID
+    return Exactness.NUMBER if digits(name) else None
+
+
+def answered(dialled: str, wa_id: str | None, user_id: str | None) -> list[Link]:
+    """
+    Let what was dialled lead to what Meta's answer calls it.
+
+    A number leads to the number that Meta made of it, and so follows that one whosever it becomes. Of an id to which the answer
+    gives another id it is not said what that is to it: neither leads to the other.
+    """
+    found = Names(user_id=user_id, wa_id=wa_id).links
+    name = canonical(dialled)
+    exact = exactness(name)
+    own = canonical((wa_id or user_id if exact is Exactness.NUMBER else user_id or wa_id) or "")
+    whose = exactness(own)
+    if exact is None or whose is None or name == own:
+        return found
+    if exact is Exactness.NUMBER or exact < whose:
+        return [*found, Link(name, own)]
+    return [*found, Link(own, name)] if whose < exact else found
 
 
 def masked(recipient: str) -> str:

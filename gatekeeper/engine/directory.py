@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.core.recipients import canonical
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
 
@@ -34,14 +35,19 @@ class Directory:
 
     def __init__(self, accounts: tuple[Account, ...], ledger: Ledger) -> None:
         self._ledger = ledger
+        self.follow(accounts)
+        self._learned: dict[str, Number] = {}
+        self._billed: dict[tuple[str, str], str] = {}
+        self._own: dict[str, str] = {}
+
+    def follow(self, accounts: tuple[Account, ...]) -> None:
+        """Go by these accounts from now on."""
         self._named = {
             number: Number(phone_number_id=number, account=account, tag=account.portfolio, named=True)
             for account in accounts
             for number in account.phone_number_ids
         }
         self._accounts = {account.waba_id: account for account in accounts}
-        self._learned: dict[str, Number] = {}
-        self._billed: dict[tuple[str, str], str] = {}
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -75,7 +81,13 @@ class Directory:
         if not number.named and event.waba_id and number.account.waba_id != event.waba_id:
             await self._ledger.learn_number(pnid, event.waba_id)
             number = _bounded(self._learned, _NUMBERS)[pnid] = self.unnamed(pnid, event.waba_id)
+        if isinstance(event, meta.Inbound) and event.own_number:
+            _bounded(self._own, _NUMBERS)[pnid] = canonical(event.own_number)
         return number
+
+    def own(self, phone_number_id: str) -> str:
+        """The phone number itself, as webhooks name it; empty until one came."""
+        return self._own.get(phone_number_id, "")
 
     def billed(self, number: Number, recipient: str) -> str:
         """The number that Meta bills for a recipient, as far as it was heard of."""

@@ -12,6 +12,8 @@ from gatekeeper.core.calendar import midnight
 from gatekeeper.core.checks import Given
 from gatekeeper.core.decision import Decision, decide, refused
 from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.explanation import Looked, explain
+from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan, Sent, plan
 from gatekeeper.core.policy import fallback
 from gatekeeper.core.recipients import canonical, is_bsuid
@@ -45,7 +47,8 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """
     A decision, and what it takes to follow it up.
 
-    *held*: the ledger holds a reservation for it. *body*: what goes out in place of the caller's own bytes, as JSON.
+    *held*: the ledger holds a reservation for it. *outcome*: what the ledger found; None: it was not asked. *body*: what goes out in
+    place of the caller's own bytes, as JSON.
     """
 
     decision: Decision
@@ -53,6 +56,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     plan: Plan
     held: bool
+    outcome: Outcome | None = None
     body: bytes | None = None
 
 
@@ -170,7 +174,9 @@ class Engine:
                 break
             self.registry.forget(number.account.waba_id)
         decision = decide(planned, outcome, enforce=self.enforces)
-        return Decided(decision=decision, number=number, facts=facts, plan=planned, held=outcome.status == _RESERVED)
+        return Decided(
+            decision=decision, number=number, facts=facts, plan=planned, held=outcome.status == _RESERVED, outcome=outcome
+        )
 
     def _planned(self, sent: Sent, known: Known, *, now: int, caller: str) -> Plan:
         account, complete = known.account, self._complete
@@ -195,6 +201,10 @@ class Engine:
         answers = await self.ledger.run(batch)
         parked = answers[-1] if decided.held and answer.wamid is not None else []
         return await self._intake.unpark(parked, now=now)
+
+    def explained(self, decided: Decided) -> list[Looked]:
+        """Everything that was looked at for a decision."""
+        return explain(decided.plan, decided.outcome, self.settings.policy, self.book, caller=decided.facts.caller)
 
     async def released(self, decided: Decided, *, now: int) -> None:
         """Meta refused the send: give back what it held."""

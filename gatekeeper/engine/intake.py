@@ -11,13 +11,16 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.core.effects import Effects, names
-from gatekeeper.core.recipients import canonical, digits, is_bsuid
+from gatekeeper.core.effects import Effects
+from gatekeeper.core.policy import Policy
+from gatekeeper.core.recipients import Names, canonical, digits, is_bsuid
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.directory import Directory, Number
+from gatekeeper.engine.facts import News
+from gatekeeper.engine.naming import renamed, told
 from gatekeeper.engine.registry import Registry
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.calls import Call
@@ -57,6 +60,9 @@ class _Batch:
             self.parking[len(self.calls)] = parking
         self.calls.append(call)
 
+    def add_all(self, calls: Sequence[Call]) -> None:
+        self.calls.extend(calls)
+
 
 class Intake:
     """Takes in what Meta says."""
@@ -68,8 +74,8 @@ class Intake:
         directory: Directory,
         registry: Registry,
         metrics: Metrics,
+        policy: Policy,
         *,
-        reaction_opens: bool,
         watching: bool,
     ) -> None:
         """*watching*: remember since when a number's webhooks are seen."""
@@ -78,9 +84,13 @@ class Intake:
         self._directory = directory
         self._registry = registry
         self._metrics = metrics
-        self._reaction_opens = reaction_opens
+        self._policy = policy
         self._watching = watching
         self._watched: dict[str, int] = {}
+
+    def follow(self, policy: Policy, book: Rulebook) -> None:
+        """Go by this policy and these rules from now on."""
+        self._policy, self._book = policy, book
 
     async def absorb(self, events: Sequence[meta.Event], *, now: int) -> list[Settlement]:
         """
@@ -112,7 +122,7 @@ class Intake:
         *,
         now: int,
     ) -> None:
-        if isinstance(event, meta.TemplateStatus | meta.TemplateCategory | meta.InternationalRate | meta.PrimaryLocation):
+        if isinstance(event, News):
             await self._registry.learn(event)
         elif isinstance(event, meta.VolumeTier):
             self._tier(event, batch)
@@ -122,6 +132,9 @@ class Intake:
             await self._status(event, records, words, batch, now=now)
         elif isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover):
             await self._heard(event, batch, now=now)
+        elif isinstance(event, meta.SystemChange):
+            number = await self._directory.seen(event)
+            batch.add_all(renamed(self._directory, number, event, said=now if event.at is None else event.at, now=now))
 
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""
@@ -148,22 +161,22 @@ class Intake:
         await self._watch(number, now=now)
         effects = self._effects(number)
         at = now if event.at is None else event.at
-        known = names(event.wa_id, event.user_id)
+        names = Names(user_id=event.user_id, parent_user_id=event.parent_user_id, wa_id=event.wa_id)
+        whose = names.known[:1]
         if isinstance(event, meta.Inbound):
             group = event.group_id is not None
             changes = effects.wrote(at=at, kind=event.type, from_ad=event.from_ad, standby=event.standby, group=group)
-            known = [event.group_id] if event.group_id else names(event.wa_id, event.user_id, event.parent_user_id)
-            for name in known if event.wa_id and not group else ():
-                self._directory.bill(number, name, event.wa_id or "")
+            whose = [event.group_id] if event.group_id else whose
         elif isinstance(event, meta.Call):
             changes = effects.called(at=at) if event.by_user or event.accepted else []
         elif isinstance(event, meta.Preference):
             changes = effects.preferred(at=at, stop=event.stop) if event.category == _MARKETING else []
         else:
             changes = [effects.held(at=at, elsewhere=event.taken)]
-        self._link(number, known, batch)
-        if changes and known:
-            batch.add(calls.observe(number.tag, number.phone_number_id, known[0], changes, now=now))
+        for name in whose if changes else ():
+            batch.add(calls.observe(keys.thread(number.tag, number.phone_number_id, name), changes, now=now))
+        # Last, so that every name leads to the thread as long as what was just said of it lasts.
+        batch.add_all(told(self._directory, number, names, said=at, now=now))
 
     async def _status(
         self,
@@ -189,7 +202,7 @@ class Intake:
         if word is not None:
             word = words[key] = word.merged(earlier)
         if status.status in _DELIVERED:
-            billed = _billed(status)
+            billed = _billed(status) or ("" if status.group else self._directory.billed(number, record.facts.recipient))
             settling = plan_delivery(
                 record.facts,
                 await self._registry.account(number, now=now),
@@ -216,8 +229,7 @@ class Intake:
         """Move the thread's clocks by Meta's own word."""
         if status.group:
             return
-        known = names(status.recipient_id, status.user_id, status.parent_user_id)
-        self._link(number, known, batch)
+        names = Names(user_id=status.user_id, parent_user_id=status.parent_user_id, wa_id=status.recipient_id)
         effects, facts = self._effects(number), record.facts if record else None
         failed = (
             status.status == _FAILED or (record is not None and record.state is State.RELEASED) or status.wamid in batch.failed
@@ -231,9 +243,10 @@ class Intake:
             batch.failed.add(status.wamid)
             if facts:  # of a message that we do not know, we do not know when it was sent
                 changes += effects.failed(status.error_codes, at=at, sent_at=facts.at)
-        recipient = facts.recipient if facts else next(iter(known), None)
-        if changes and recipient:
-            batch.add(calls.observe(number.tag, number.phone_number_id, recipient, changes, now=now))
+        known = [keys.thread(number.tag, number.phone_number_id, name) for name in names.known[:1]]
+        for thread in ([record.thread] if record else known) if changes else ():
+            batch.add(calls.observe(thread, changes, now=now))
+        batch.add_all(told(self._directory, number, names, said=at, now=now))
 
     def _settlement(self, settling: Settling, quote: int, answer: Any) -> Settlement | None:
         outcome = settled(answer)
@@ -251,11 +264,6 @@ class Intake:
                 self._metrics.drift.labels(str(code)).inc()
         return made
 
-    @staticmethod
-    def _link(number: Number, known: list[str], batch: _Batch) -> None:
-        for name in known[1:]:
-            batch.add(calls.link(number.tag, number.phone_number_id, name, known[0]))
-
     async def _watch(self, number: Number, *, now: int) -> None:
         """Remember that this number is watched; not at every webhook."""
         if self._watching and now - self._watched.get(number.phone_number_id, 0) >= _WATCH_EVERY_MS:
@@ -263,7 +271,7 @@ class Intake:
             self._watched[number.phone_number_id] = now
 
     def _effects(self, number: Number) -> Effects:
-        return Effects(self._book, number.account, reaction_opens=self._reaction_opens, forever=keys.OPTED_OUT_MS)
+        return Effects(self._book, number.account, reaction_opens=self._policy.reaction_opens_window, forever=keys.OPTED_OUT_MS)
 
 
 def _billed(status: meta.Status) -> str:

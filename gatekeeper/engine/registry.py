@@ -1,147 +1,168 @@
 """
-Own what Meta said of an account and its templates: how it is kept, and how it corrects the configuration.
+Own what is known of an account and its templates: by the configuration, by Meta's webhooks, and by asking Meta.
 
 The ledger has the facts under a version; a process keeps them until a decision finds that the version is another.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+from collections import Counter
 
 import msgspec
 
-from gatekeeper.core.accounts import Account, AuthenticationInternational, Template, TemplateCategory, TemplateStatus
+from gatekeeper.core.accounts import Account, Template, TemplateStatus
 from gatekeeper.core.errors import LedgerError
+from gatekeeper.engine import facts
 from gatekeeper.engine.directory import Number
+from gatekeeper.engine.facts import News
+from gatekeeper.engine.reading import Kept, Read, Reader, Reading
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
+from gatekeeper.telemetry import Metrics
 
-# A template that is flagged or locked can still be sent, so those events say nothing here.
-_STATUS_OF = {"REINSTATED": TemplateStatus.APPROVED, **{status.value: status for status in TemplateStatus}}
 _FRESH_MS = 60_000  # a decision is held to the version in any case; this is for settlements
-_CATEGORIES = frozenset(TemplateCategory)
-_START, _HOME, _EXCEPTION = "account start_time", "account primary_location", "account exception "
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a send's account and template, under which version, and whether the ledger could be asked."""
+    """
+    What is known of a send's account and template, under which version, and whether the ledger could be asked.
+
+    *sure*: the template's shape is what Meta or the operator said just now, so that a send may be refused for it.
+    """
 
     account: Account
     version: str = ""
     template: Template | None = None
     reachable: bool = True
+    sure: bool = False
 
 
 class _Facts(msgspec.Struct, frozen=True, kw_only=True):
-    version: str
-    said: dict[str, str]
+    kept: Kept
     read_at: int
 
 
 class Registry:
     """What an account is and which template is what, by the configuration and by what Meta said since."""
 
-    def __init__(self, accounts: tuple[Account, ...], ledger: Ledger) -> None:
+    def __init__(self, accounts: tuple[Account, ...], ledger: Ledger, metrics: Metrics, reader: Reader | None = None) -> None:
+        """*reader* asks Meta, for accounts that have a token."""
         self._ledger = ledger
+        self._metrics = metrics
         self._accounts = {account.waba_id: account for account in accounts}
         self._facts: dict[str, _Facts] = {}
+        self._reading = Reading(ledger, reader, metrics)
+        self._counts: dict[str, tuple[Counter[str], Counter[str]]] = {}
 
     async def known(self, number: Number, name: str | None, language: str | None, *, now: int) -> Known:
-        """What is known of a template and its account; an empty version where the ledger cannot hold a decision to it."""
+        """
+        What is known of a template and its account; an empty version where the ledger cannot hold a decision to it.
+
+        A template that nobody spoke of is asked for; while there is no answer it stays unknown.
+        """
         account = number.account
         if name is None or language is None:  # nothing that Meta says of an account touches a free-form message
             return Known(account=account)
         try:
-            facts = await self._read(number, now=now)
+            kept = await self._read(number, now=now)
+            template = facts.template(account, name, language, kept.said)
+            languages = self._reading.answered(account, name, now=now)
+            if (template is None or template.category is None) and languages is None:
+                languages = await self._reading.ask(account, name, kept, now=now)
+                kept = await self._read(number, now=now, anew=languages is not None)
+                template = facts.template(account, name, language, kept.said)
         except LedgerError:
-            return Known(account=account, template=_template(account, name, language, {}), reachable=False)
+            return Known(account=account, template=facts.template(account, name, language, {}), reachable=False)
+        if template is None and languages is not None and not _alike(language, languages):
+            template = Template(name=name, language=language, status=TemplateStatus.DELETED)
         return Known(
-            account=_corrected(account, facts.said),
-            version=facts.version if number.named else "",
-            template=_template(account, name, language, facts.said),
+            account=facts.corrected(account, kept.said),
+            version=kept.version if number.named else "",
+            template=template,
+            sure=languages is not None or not facts.has_shape(name, language, kept.said),
         )
+
+    async def confirmed(self, number: Number, known: Known, *, now: int) -> Known:
+        """What is known once Meta was asked for the template again: a shape that it does not confirm is left out."""
+        assert known.template is not None
+        account, name = number.account, known.template.name
+        try:
+            if await self._reading.ask(account, name, await self._read(number, now=now), now=now) is not None:
+                self.forget(account.waba_id)
+                return await self.known(number, name, known.template.language, now=now)
+        except LedgerError:
+            known = msgspec.structs.replace(known, reachable=False)
+        assert known.template is not None
+        return msgspec.structs.replace(known, template=msgspec.structs.replace(known.template, shape=None))
+
+    async def current(self, number: Number, known: Known) -> bool:
+        """Whether *known* is still what the ledger has, as far as it can be asked; if not, it is read anew at the next send."""
+        account = number.account
+        try:
+            version = await self._ledger.templates_version(account.portfolio, account.waba_id) if known.version else ""
+        except LedgerError:
+            return True
+        if version != known.version:
+            self.forget(account.waba_id)
+        return version == known.version
 
     async def account(self, number: Number, *, now: int) -> Account:
         """*number*'s account, as Meta says that it is; LedgerError."""
-        return _corrected(number.account, (await self._read(number, now=now)).said) if number.named else number.account
+        return facts.corrected(number.account, (await self._read(number, now=now)).said) if number.named else number.account
+
+    def follow(self, accounts: tuple[Account, ...]) -> None:
+        """Adopt changed accounts."""
+        self._accounts = {account.waba_id: account for account in accounts}
+        self._facts.clear()
+        self._counts.clear()
 
     def forget(self, waba_id: str) -> None:
         """Read what is known of a WABA anew at the next send."""
         self._facts.pop(waba_id, None)
 
-    async def _read(self, number: Number, *, now: int) -> _Facts:
-        account = number.account
-        facts = self._facts.get(account.waba_id)
-        if facts is None or now - facts.read_at >= _FRESH_MS:
-            version, said = await self._ledger.templates(account.portfolio, account.waba_id)
-            facts = _Facts(version=version, said=said, read_at=now)
-            if number.named:  # only what an account names is kept: anybody can make up a number
-                self._facts[account.waba_id] = facts
-        return facts
+    async def read_all(self, account: Account, *, now: int) -> Read:
+        """Read every template of an account from Meta; UpstreamError, LedgerError."""
+        read = await self._reading.read(account)
+        self._hold(account, Kept(*await self._ledger.templates(account.portfolio, account.waba_id)), now=now)
+        return read
 
-    async def learn(
-        self, event: meta.TemplateStatus | meta.TemplateCategory | meta.InternationalRate | meta.PrimaryLocation
-    ) -> None:
+    async def learn(self, news: News) -> None:
         """Keep what a webhook says of an account or a template."""
-        learned = _learned(event)
+        account = self._accounts.get(news.waba_id) or Account(waba_id=news.waba_id)
+        languages: set[str] = set()
+        if isinstance(news, meta.TemplateStatus) and not news.language:
+            _, said = await self._ledger.templates(account.portfolio, account.waba_id)
+            languages = {language for name, language in facts.known(account, said) if name == news.name}
+        learned = facts.of_news(news, languages)
         if learned:
-            account = self._accounts.get(event.waba_id) or Account(waba_id=event.waba_id)
-            await self._ledger.learn(account.portfolio, event.waba_id, learned)
-            self.forget(event.waba_id)
+            await self._ledger.learn(account.portfolio, news.waba_id, learned)
+        self.forget(news.waba_id)
+        self._reading.forget(news.waba_id, getattr(news, "name", None))
+
+    async def _read(self, number: Number, *, now: int, anew: bool = False) -> Kept:
+        account = number.account
+        found = self._facts.get(account.waba_id)
+        if found is not None and not anew and now - found.read_at < _FRESH_MS:
+            return found.kept
+        if found is not None and found.kept.version == await self._ledger.templates_version(account.portfolio, account.waba_id):
+            self._facts[account.waba_id] = _Facts(kept=found.kept, read_at=now)
+            return found.kept
+        kept = Kept(*await self._ledger.templates(account.portfolio, account.waba_id))
+        if number.named:  # only what an account names is kept: anybody can make up a number
+            self._hold(account, kept, now=now)
+        return kept
+
+    def _hold(self, account: Account, kept: Kept, *, now: int) -> None:
+        self._facts[account.waba_id] = _Facts(kept=kept, read_at=now)
+        self._counts[account.waba_id] = facts.counted(account, kept.said)
+        for gauge, counts in zip(
+            (self._metrics.templates, self._metrics.template_quality), zip(*self._counts.values(), strict=True), strict=True
+        ):
+            gauge.clear()
+            for label, count in sum(counts, Counter()).items():
+                gauge.labels(label).set(count)
 
 
-def fact(what: str, language: str, name: str) -> str:
-    """The field of the registry that says *what* of a template."""
-    return f"{what} {language} {name}"
-
-
-def _learned(
-    event: meta.TemplateStatus | meta.TemplateCategory | meta.InternationalRate | meta.PrimaryLocation,
-) -> dict[str, str]:
-    if isinstance(event, meta.PrimaryLocation):
-        return {_HOME: event.country}
-    if isinstance(event, meta.InternationalRate):
-        return {_START: str(event.start_time), **{_EXCEPTION + country: str(at) for country, at in event.exceptions.items()}}
-    learned: dict[str, str] = {}
-    if event.category in _CATEGORIES:
-        learned[fact("category", event.language, event.name)] = str(event.category)
-    if isinstance(event, meta.TemplateCategory):
-        pending = event.impending if event.impending in _CATEGORIES else None
-        learned[fact("pending", event.language, event.name)] = pending or ""
-    elif event.event in _STATUS_OF:
-        learned[fact("status", event.language, event.name)] = _STATUS_OF[event.event].value
-    return learned
-
-
-def _template(account: Account, name: str, language: str, facts: dict[str, str]) -> Template | None:
-    """What the configuration says of a template, corrected by what Meta said since; None: nobody said anything."""
-    told = next((t for t in account.template if (t.name, t.language) == (name, language)), None)
-    category, status, pending = (facts.get(fact(what, language, name)) for what in ("category", "status", "pending"))
-    if told is None and category is None and status is None:
-        return None
-    told = told or Template(name=name, language=language)
-    return msgspec.structs.replace(
-        told,
-        category=TemplateCategory(category) if category else told.category,
-        status=TemplateStatus(status) if status else told.status,
-        pending=TemplateCategory(pending) if pending else told.pending,
-    )
-
-
-def _corrected(account: Account, facts: dict[str, str]) -> Account:
-    """An account as Meta says it is."""
-    told, start = account.authentication_international, facts.get(_START)
-    if told is None and start is None:
-        return account
-    exceptions = {field.removeprefix(_EXCEPTION): _instant(at) for field, at in facts.items() if field.startswith(_EXCEPTION)}
-    told = told or AuthenticationInternational(start_time=_instant(str(start)))
-    corrected = AuthenticationInternational(
-        start_time=_instant(start) if start else told.start_time,
-        primary_location=facts.get(_HOME) or told.primary_location,
-        exception_countries={**told.exception_countries, **exceptions},
-    )
-    return msgspec.structs.replace(account, authentication_international=corrected)
-
-
-def _instant(millis: str) -> dt.datetime:
-    return dt.datetime.fromtimestamp(int(millis) / 1000, dt.UTC)
+def _alike(language: str, languages: frozenset[str]) -> bool:
+    """Whether a language is one of these but for its spelling, which Meta may or may not mind."""
+    return language.replace("-", "_").lower() in {one.lower() for one in languages}

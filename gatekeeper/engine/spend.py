@@ -32,6 +32,10 @@ class Spend:
             *[_described(await self._account(waba_id), configured=False) for waba_id in heard],
         ]
 
+    def follow(self, book: Rulebook) -> None:
+        """Go by these rules from now on."""
+        self._book = book
+
     async def report(self, waba_id: str, wanted: str | None, *, now: int) -> dict[str, Any]:
         """One WABA's month, `2026-10`; None: the month that it is there. ValueError: not a month."""
         account = await self._account(waba_id)

@@ -1,13 +1,15 @@
 """
 Own how the bytes of a send become members, in each content type that Graph takes.
 
-In a form the nested objects are JSON strings. A member that comes twice counts as it came last, as in PHP and so at Meta.
+In a form the nested objects are JSON strings. A member that comes twice counts as it came last: PHP and Hack read it so, and so do
+our own parsers. A body that can be read in several ways has several readings, and whoever decides by them must see that they agree;
+a body of which no way of reading can be relied on has none.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -16,13 +18,23 @@ Members = dict[str, msgspec.Raw]
 
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
+_JSON = re.compile(r"(application|text)/([\w.-]+\+)?json")
 
 _PLAIN = frozenset({"messaging_product", "recipient_type", "to", "recipient", "type", "status", "message_id", "category"})
 _MOST_FIELDS = 1000
 _LONGEST_HEAD = 4096
 
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
-_PART_NAME = re.compile(rb'content-disposition:[^\r\n]*?;\s*name="?([^";\r\n]+)', re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*"')
+_PARAMETER = re.compile(r';\s*([^=;,\s]+)\s*=\s*("[^"]*"|[^;]*)')
+# The boundary that the first mention of one tells, of characters that mean it with or without quotes. Source: RFC 2046, section 5.1.1.
+_BOUNDARY = re.compile(r'(?:(?!boundary).)*[;\s]boundary\s*=\s*("?)([0-9A-Za-z()+_\-./:=?]{1,70})\1\s*(;.*)?', re.IGNORECASE)
+
+_PADDING = re.compile(rb"[ \t]*\r\n")
+_VALUE = rb'(?:"(?:[^"\\\r\n]|\\.)*"|[^\s";]+)'
+_DISPOSITION = re.compile(rb"\s*form-data\s*((?:;\s*[\w*-]+\s*=\s*" + _VALUE + rb"\s*)*)", re.IGNORECASE)
+_DISPOSED = re.compile(rb";\s*([\w*-]+)\s*=\s*(" + _VALUE + rb")")
+_AS_IT_IS = (b"7bit", b"8bit", b"binary")
 
 _MEMBERS = msgspec.json.Decoder(Members)
 
@@ -31,23 +43,101 @@ class UnreadableBody(ValueError):  # noqa: N818  it names the body
     """The bytes are not what their content type says; the text never quotes them."""
 
 
+class Part(NamedTuple):
+    """One part of a multipart body; what comes with a file name is a file to PHP, and no parameter."""
+
+    name: str
+    content: bytes
+    is_file: bool
+
+
+class Form(msgspec.Struct, frozen=True):
+    """The content type of a body, as far as it says how to read it."""
+
+    kind: str
+    boundary: str
+
+    @property
+    def is_json(self) -> bool:
+        return _JSON.fullmatch(self.kind) is not None
+
+    @property
+    def is_form(self) -> bool:
+        return self.kind == _FORM
+
+    @property
+    def is_multipart(self) -> bool:
+        return self.kind == _MULTIPART
+
+
+def form_of(content_type: str) -> Form:
+    """Read a content type; UnreadableBody when it names another charset than UTF-8, or can be read in two ways."""
+    kind = content_type.partition(";")[0].strip().lower()
+    told = [(name.lower(), value.strip().strip('"')) for name, value in _PARAMETER.findall(content_type)]
+    if "," in _QUOTED.sub("", content_type):
+        raise UnreadableBody("The request has several content types.")
+    if any(name == "charset" and value.lower() not in _UTF8 for name, value in told):
+        raise UnreadableBody("The request body must be UTF-8.")
+    if kind != _MULTIPART:
+        return Form(kind, "")
+    boundary = _BOUNDARY.fullmatch(content_type)
+    if boundary is None or sum(name == "boundary" for name, _ in told) > 1:
+        raise UnreadableBody("The multipart boundary is missing, or can be read in two ways.")
+    return Form(kind, boundary[2])
+
+
 def read_members(body: bytes, content_type: str) -> Members:
     """Split a body into its members; UnreadableBody when it is not an object, or not UTF-8."""
-    kind, parameters = _content_type(content_type)
-    if parameters.get("charset", "utf-8").lower() not in _UTF8:
-        raise UnreadableBody("The request body must be UTF-8.")
+    return readings(body, content_type)[0]
+
+
+def readings(body: bytes, content_type: str) -> list[Members]:
+    """Split a body into its members in every way that its content type leaves open, the likeliest first; UnreadableBody as above."""
+    form = form_of(content_type)
+    if form.is_multipart:
+        found = parts(body, form.boundary)
+        plain = [part for part in found if not part.is_file]
+        return [
+            _of_form([(part.name, part.content) for part in some]) for some in ([found, plain] if plain != found else [found])
+        ]
+    text = decoded(body)
+    if form.is_form:
+        return [_of_form(fields(text))]
+    ways = []
     try:
-        # Decoding checks what msgspec skips over.
-        text = body.decode()
-        if kind == _FORM:
-            return _of_form(dict(parse_qsl(text, max_num_fields=_MOST_FIELDS, errors="strict")))
-        if kind == _MULTIPART:
-            return _of_form(_parts(body, parameters.get("boundary", "")))
-        return _MEMBERS.decode(body)
-    except UnreadableBody:
-        raise
+        ways.append(_MEMBERS.decode(text))
     except (ValueError, RecursionError):
-        raise UnreadableBody("The request body is not an object that can be read.") from None
+        if form.is_json or "=" not in text:
+            raise UnreadableBody("The request body is not an object that can be read.") from None
+    if not form.is_json and "=" in text:
+        ways.append(_of_form(fields(text)))
+    return ways
+
+
+def query_members(query: str) -> Members:
+    """Read the query of a request as a form; what is no UTF-8 in it is replaced."""
+    return _of_form(parse_qsl(query, keep_blank_values=True, errors="replace"))
+
+
+def decoded(body: bytes) -> str:
+    """Read a body as text, with or without a byte order mark: decoding checks what msgspec skips over."""
+    try:
+        return body.decode("utf-8-sig")
+    except ValueError:
+        raise UnreadableBody("The request body is not UTF-8.") from None
+
+
+def fields(text: str) -> list[tuple[str, str]]:
+    """Split a form into its fields, empty ones too."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise UnreadableBody("The form has too many fields, or is not UTF-8.") from None
+
+
+def spelled(name: str) -> str:
+    """The parameter that PHP, or a server that is less strict still, may take *name* for: `to[]`, ` to` and `To` are all `to`."""
+    return name.partition("\0")[0].partition("[")[0].strip().replace(" ", "_").replace(".", "_").lower()
 
 
 def present(raw: msgspec.Raw | None) -> bool:
@@ -71,30 +161,48 @@ def read_object(raw: msgspec.Raw) -> Members | None:
         return None
 
 
-def _content_type(header: str) -> tuple[str, dict[str, str]]:
-    kind, *rest = header.split(";")
-    pairs = (parameter.partition("=") for parameter in rest)
-    return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+def parts(body: bytes, boundary: str) -> list[Part]:
+    """Split a multipart body, as strictly as that every server must split it so."""
+    delimiter = b"--" + boundary.encode()
+    text = b"\r\n" + body
+    if text.count(b"\n" + delimiter) != text.count(b"\r\n" + delimiter):
+        raise UnreadableBody("A line of the multipart body does not end in CR LF.")
+    sections = text.split(b"\r\n" + delimiter, _MOST_FIELDS + 1)[1:]
+    if not sections or not sections[-1].startswith(b"--"):
+        raise UnreadableBody("The multipart body has no end, or too many parts.")
+    return [_part(section) for section in sections[:-1]]
 
 
-def _of_form(fields: dict[str, str]) -> Members:
-    return {
-        name: msgspec.Raw(msgspec.json.encode(value) if name in _PLAIN else value.strip().encode())
-        for name, value in fields.items()
-    }
+def _part(section: bytes) -> Part:
+    padding = _PADDING.match(section)
+    head, blank, content = section[padding.end() :].partition(b"\r\n\r\n") if padding else (b"", b"", b"")
+    if not blank or len(head) > _LONGEST_HEAD:
+        raise UnreadableBody("A part of the multipart body has no name.")
+    names, is_file = [], False
+    for line in head.split(b"\r\n"):
+        header, colon, value = line.partition(b":")
+        if not colon or line[:1].isspace() or b"\r" in line or b"\n" in line:
+            raise UnreadableBody("A header of a multipart body cannot be read.")
+        if header.strip().lower() == b"content-transfer-encoding" and value.strip().lower() not in _AS_IT_IS:
+            raise UnreadableBody("A part of the multipart body is encoded.")
+        if header.strip().lower() == b"content-disposition":
+            disposition = _DISPOSITION.fullmatch(value)
+            told = [(name.lower(), word) for name, word in _DISPOSED.findall(disposition[1])] if disposition else []
+            names += [word if name == b"name" else b"'" for name, word in told if name in (b"name", b"name*")]
+            is_file = any(name.startswith(b"filename") for name, _ in told)
+    if len(names) != 1 or b"\\" in names[0] or b"'" in names[0]:
+        raise UnreadableBody("A part of the multipart body has no name, or several.")
+    name = decoded(names[0].strip(b'"'))
+    if not is_file:
+        decoded(content)
+    return Part(name, content, is_file)
 
 
-def _parts(body: bytes, boundary: str) -> dict[str, str]:
-    if not boundary:
-        raise UnreadableBody("The multipart boundary is missing.")
-    sections = (b"\r\n" + body).split(b"\r\n--" + boundary.encode(), _MOST_FIELDS)
-    fields: dict[str, str] = {}
-    for section in sections[1:]:
-        if section.startswith(b"--"):
-            return fields
-        head, blank, content = section.partition(b"\r\n\r\n")
-        name = _PART_NAME.search(head) if blank and len(head) <= _LONGEST_HEAD else None
-        if name is None:
-            raise UnreadableBody("A part of the multipart body has no name.")
-        fields[name.group(1).decode()] = content.decode()
-    raise UnreadableBody("The multipart body has no end.")
+def _of_form(given: list[tuple[str, str]] | list[tuple[str, bytes]]) -> Members:
+    return {name: _raw(name, value) for name, value in given}
+
+
+def _raw(name: str, value: str | bytes) -> msgspec.Raw:
+    if name in _PLAIN:
+        return msgspec.Raw(msgspec.json.encode(value if isinstance(value, str) else decoded(value)))
+    return msgspec.Raw(value.strip() if isinstance(value, bytes) else value.strip().encode())

@@ -21,7 +21,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def known(self) -> bool:
         """Whether there is a name to find the user by."""
-        return self.wa_id is not None or self.user_id is not None
+        return (self.wa_id, self.user_id, self.parent_user_id) != (None, None, None)
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -45,14 +45,16 @@ class Change(msgspec.Struct, kw_only=True):
         A lone contact belongs to a lone item even where their numbers differ, since Meta writes some in two ways.
         """
         who = Who(wa_id=text(wa_id), user_id=text(user_id), parent_user_id=text(parent_user_id))
-        complete = who.wa_id is not None and who.user_id is not None
-        contact = None if complete or not self.contacts else self._contact(who)
-        if contact is None:
+        contact = (self._contact(who) if self.contacts else None) or {}
+        own, parent = text(contact.get("user_id")), text(contact.get("parent_user_id"))
+        if own and who.user_id not in (None, own, parent):
             return who
+        parent = who.parent_user_id or parent
+        # What became of a message to a parent id names that id as the recipient's.
         return Who(
             wa_id=who.wa_id or text(contact.get("wa_id")),
-            user_id=who.user_id or text(contact.get("user_id")),
-            parent_user_id=who.parent_user_id or text(contact.get("parent_user_id")),
+            user_id=own or (who.user_id if who.user_id != parent else None),
+            parent_user_id=parent,
         )
 
     def _contact(self, who: Who) -> Json | None:

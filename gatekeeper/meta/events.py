@@ -1,7 +1,7 @@
 """
 Own what a webhook can tell us: one struct for each thing that happened, in our words.
 
-Times are Unix milliseconds. `wa_id` and `user_id` (a BSUID) are two names of one user; Meta may leave out either.
+Times are Unix milliseconds. `wa_id`, `user_id` (a BSUID) and `parent_user_id` are names of one user; Meta may leave out any of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="wha
 
 
 class Inbound(_Event, frozen=True, kw_only=True):
-    """A user wrote to us. Whether that opens a window depends on `type` and is not decided here."""
+    """A user wrote to us, to our *own_number*. Whether that opens a window depends on `type` and is not decided here."""
 
     wamid: str
     at: int
@@ -30,6 +30,7 @@ class Inbound(_Event, frozen=True, kw_only=True):
     type: str
     from_ad: bool = False
     standby: bool = False
+    own_number: str | None = None
 
 
 class SystemChange(_Event, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class SystemChange(_Event, frozen=True, kw_only=True):
     at: int | None = None
     wa_id: str | None = None
     user_id: str | None = None
+    parent_user_id: str | None = None
     new_wa_id: str | None = None
     new_user_id: str | None = None
     new_parent_user_id: str | None = None
@@ -50,6 +52,7 @@ class Call(_Event, frozen=True, kw_only=True):
     at: int
     wa_id: str | None = None
     user_id: str | None = None
+    parent_user_id: str | None = None
     by_user: bool
     accepted: bool
 
@@ -93,7 +96,7 @@ class Status(_Event, frozen=True, kw_only=True):
 
 
 class TemplateStatus(_Event, frozen=True, kw_only=True):
-    """A template was approved, paused, disabled …; `title` says which pause it is."""
+    """A template was approved, paused, disabled …; `title` says which pause it is. Without a language it is said of every one."""
 
     name: str
     language: str
@@ -126,6 +129,7 @@ class Preference(_Event, frozen=True, kw_only=True):
     at: int | None = None
     wa_id: str | None = None
     user_id: str | None = None
+    parent_user_id: str | None = None
     category: str
     stop: bool
 
@@ -136,6 +140,7 @@ class Handover(_Event, frozen=True, kw_only=True):
     at: int | None = None
     wa_id: str | None = None
     user_id: str | None = None
+    parent_user_id: str | None = None
     taken: bool
 
 

@@ -19,6 +19,7 @@ from gatekeeper.meta.lenient import Json, child, first, millis, text, word
 
 _TAKEN = {"control_taken": True, "control_passed": False}
 _WISHES = {"stop": True, "resume": False}
+_DELETED = frozenset({"deleted", "pending_deletion"})
 _BSUID = re.compile(r"[A-Za-z]{2}\.")
 
 
@@ -27,21 +28,24 @@ def preference(change: Change, item: Json) -> Event:
     wish = word(item.get("value"))
     if wish not in _WISHES:
         raise Unreadable("no value that is known")
-    who = named(change.who(wa_id=item.get("wa_id"), user_id=item.get("user_id")))
+    who = named(
+        change.who(wa_id=item.get("wa_id"), user_id=item.get("user_id"), parent_user_id=item.get("parent_user_id")),
+    )
     return Preference(
         waba_id=change.waba_id,
         phone_number_id=change.phone_number_id,
         at=millis(item.get("timestamp")),
         wa_id=who.wa_id,
         user_id=who.user_id,
+        parent_user_id=who.parent_user_id,
         category=word(item.get("category")) or "marketing_messages",
         stop=_WISHES[wish],
     )
 
 
 def user_id_update(change: Change, item: Json) -> Event:
-    """Read that Meta gave a user another BSUID, as it does when the number changes."""
-    ids = child(item, "user_id")
+    """Read that Meta gave a user another BSUID, as it does when the number changes; the number here is the one of now."""
+    ids, parents = child(item, "user_id"), child(item, "parent_user_id")
     current = text(ids.get("current"))
     if current is None:
         raise Unreadable("no new id")
@@ -50,10 +54,11 @@ def user_id_update(change: Change, item: Json) -> Event:
         phone_number_id=change.phone_number_id,
         kind="user_changed_user_id",
         at=millis(item.get("timestamp")),
-        wa_id=text(item.get("wa_id")),
         user_id=text(ids.get("previous")),
+        parent_user_id=text(parents.get("previous")),
+        new_wa_id=text(item.get("wa_id")),
         new_user_id=current,
-        new_parent_user_id=text(child(item, "parent_user_id").get("current")),
+        new_parent_user_id=text(parents.get("current")),
     )
 
 
@@ -65,16 +70,17 @@ def template(change: Change) -> Event:
     """
     value = change.value
     name, language = text(value.get("message_template_name")), text(value.get("message_template_language"))
-    if name is None or language is None:
+    score, category, event = (word(value.get(member)) for member in ("new_quality_score", "new_category", "event"))
+    # A template is deleted by its name, in every language.
+    if name is None or (language is None and event not in _DELETED):
         raise Unreadable("no template name or language")
     # Meta's examples write pt-BR for what a send calls pt_BR.
     known: Json = {
         "waba_id": change.waba_id,
         "phone_number_id": change.phone_number_id,
         "name": name,
-        "language": language.replace("-", "_"),
+        "language": (language or "").replace("-", "_"),
     }
-    score, category, event = (word(value.get(member)) for member in ("new_quality_score", "new_category", "event"))
     if score is not None:
         return TemplateQuality(**known, score=score.upper())
     if category is not None:

@@ -1,13 +1,29 @@
-"""Own which request paths are sends: `[/prefix]/[vNN.N/]{phone_number_id}/messages` and `…/marketing_messages`."""
+"""
+Own which requests are sends, by path and by method.
+
+The path is `[/prefix]/[vNN.N/]{phone_number_id}/messages` or `…/marketing_messages`, in any spelling that a server on the way to
+Graph may take for it; the method POST, in any way in which one may be told.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 import msgspec
 
-_GATED = re.compile(r"(?:/.*)?/(?P<number>[0-9]+)/(?P<api>messages|marketing_messages)", re.DOTALL | re.IGNORECASE)
+_MESSAGES = "messages"
+_APIS = {_MESSAGES: False, f"marketing_{_MESSAGES}": True}
+_NUMBER = re.compile(r"[0-9]+")
+_VERSION = re.compile(r"v[0-9]+(\.[0-9]+)?", re.IGNORECASE)
+
+_DECODINGS = 3  # a percent sign may itself be written with one
+_DROPPED = str.maketrans("", "", "\t\r\n")  # no parser of URLs keeps them, ours on the way out included
+_END = re.compile(r"[?#\0]")
+
+_POST = "POST"
+_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -19,20 +35,55 @@ class Target(msgspec.Struct, frozen=True):
 
 def gated(path: str) -> Target | None:
     """Read a request's path, as it stands in the request line; None: not a send."""
-    found = _GATED.fullmatch(plain(path)) or _GATED.fullmatch(plain(path, merging=False))
-    return Target(found["number"], found["api"].lower() == "marketing_messages") if found else None
+    for segments in _readings(path, holding=_MESSAGES):
+        *_, number, api = ["", "", *segments]
+        marketing_api = _APIS.get(api.casefold())
+        if marketing_api is not None and _NUMBER.fullmatch(number):
+            return Target(number, marketing_api)
+    return None
 
 
-def plain(path: str, *, merging: bool = True) -> str:
+def is_root(path: str) -> bool:
+    """Say whether a path names no object, only perhaps a version: there Graph takes batches."""
+    return any(not segments or _VERSION.fullmatch(segments[-1]) for segments in _readings(path))
+
+
+def names_edge(path: str) -> bool:
+    """Say whether a path ends as a send's does, whatever it is that stands before."""
+    return any(segments and segments[-1].casefold() in _APIS for segments in _readings(path, holding=_MESSAGES))
+
+
+def may_post(method: str, headers: Iterable[tuple[str, str]] = (), told: Iterable[str] = ()) -> bool:
+    """Say whether a request may be taken for a POST; *told* is what its parameters called `method` say, which Graph believes."""
+    overrides = (value for name, value in headers if name.lower().replace("_", "-") in _OVERRIDES)
+    return any(word.strip().upper() == _POST for said in (method, *overrides, *told) for word in said.split(","))
+
+
+def _readings(path: str, *, holding: str = "") -> Iterator[list[str]]:
+    """The segments of a path, in each way of reading it that has *holding* in it."""
+    text = path.partition("?")[0].partition("#")[0].translate(_DROPPED)
+    for _ in range(_DECODINGS):
+        text = unquote(text).translate(_DROPPED)
+        if holding in text.casefold():
+            for read in dict.fromkeys((text, _END.split(text)[0])):
+                for slashed in dict.fromkeys((read, read.replace("\\", "/"))):
+                    yield _segments(slashed, merging=True)
+                    yield _segments(slashed, merging=False)
+        if "%" not in text:
+            return
+
+
+def _segments(path: str, *, merging: bool) -> list[str]:
     """
-    The path as the upstream may read it: without a query, percent signs, empty segments or dots, so that none hides a send.
+    Split a path, without parameters (`;…`), blanks or dots.
 
     Not every server is *merging* empty segments before it takes two dots back.
     """
     segments: list[str] = []
-    for segment in unquote(path.partition("?")[0].partition("#")[0]).split("/"):
+    for written in path.split("/"):
+        segment = written.partition(";")[0].strip()
         if segment == "..":
             segments = segments[:-1]
         elif segment != "." and (segment or not merging):
             segments.append(segment)
-    return "/" + "/".join(segment for segment in segments if segment)
+    return [segment for segment in segments if segment]

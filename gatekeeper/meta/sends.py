@@ -7,21 +7,16 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.meta.bodies import Members, UnreadableBody, present, read, read_members, read_object
+from gatekeeper.core.checks import TITLES, Component
+from gatekeeper.meta.batch import BATCHES, mentions
+from gatekeeper.meta.bodies import Members, UnreadableBody, present, query_members, read, read_object, readings, spelled
+from gatekeeper.meta.components import read_components
 
 INVALID_PARAMETER = 100
 MISSING_PARAMETER = 131008
 INVALID_VALUE = 131009
 UNSUPPORTED_TYPE = 131051
 BSUID_NOT_SUPPORTED = 131062
-
-_TITLES = {
-    INVALID_PARAMETER: "Invalid parameter",
-    MISSING_PARAMETER: "Required parameter is missing",
-    INVALID_VALUE: "Parameter value is not valid",
-    UNSUPPORTED_TYPE: "Unsupported message type",
-    BSUID_NOT_SUPPORTED: "Business-scoped User ID (BSUID) recipients are not supported for this message.",
-}
 
 # What Meta asks of the object under the type's own name: one name of each group.
 _MEDIA = (("id", "link"),)
@@ -39,6 +34,11 @@ _NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "template": (("name",), ("language",)),
 }
 _STRINGS = frozenset({"body", "message_id", "name"})
+
+_PRODUCT = "messaging_product"
+# The parameters that decide: what stands under another spelling of one is neither read nor passed by.
+_DECIDING = BATCHES.union(_NEEDS, (_PRODUCT, "recipient_type", "to", "recipient", "type", "status", "message_id", "category"))
+_TWO_WAYS = "The request can be read in two ways. Give each parameter once, all of them in the body."
 
 _INBOUND_ONLY = frozenset(
     {"button", "edit", "ephemeral", "order", "request_welcome", "revoke", "system", "unknown", "unsupported"}
@@ -78,6 +78,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     direct_send: str | None = None
     marketing_api: bool = False
     known_type: bool = True
+    components: tuple[Component, ...] | None = None
 
 
 class MalformedSend(Exception):  # noqa: N818  it is a refusal, not a fault
@@ -86,22 +87,65 @@ class MalformedSend(Exception):  # noqa: N818  it is a refusal, not a fault
     def __init__(self, code: int, details: str, *, title: str | None = None) -> None:
         super().__init__(f"{code}: {details}")
         self.code = code
-        self.title = _TITLES[code] if title is None else title
+        self.title = TITLES[code] if title is None else title
         self.details = details
+        self.is_missing = code == MISSING_PARAMETER or title is not None
 
 
-def decode_send(body: bytes, *, content_type: str = "application/json", marketing_api: bool = False) -> Send:
-    """Read a send; MalformedSend when it is none, with the code that Meta would answer."""
+def decode_send(body: bytes, *, content_type: str = "application/json", query: str = "", marketing_api: bool = False) -> Send:
+    """
+    Read a send; MalformedSend when it is none, with the code that Meta would answer.
+
+    Graph takes parameters from the *query* too, and does not say which of two wins: all ways of reading the request must agree.
+    """
     try:
-        return _send(read_members(body, content_type), marketing_api=marketing_api)
+        first, *others = _ways(body, content_type, query)
+        send = _send(first, marketing_api=marketing_api)
+        if not all(_agrees(members, send) for members in others):
+            raise MalformedSend(INVALID_PARAMETER, _TWO_WAYS)
     except UnreadableBody as error:
         raise MalformedSend(INVALID_PARAMETER, str(error)) from None
+    return send
+
+
+def _ways(body: bytes, content_type: str, query: str) -> list[Members]:
+    """What the parameters of a request may be: those of the body with those of the query, without them, or overruled by them."""
+    told = {name: raw for name, raw in query_members(query).items() if spelled(name) in _DECIDING} if query else {}
+    bodies = readings(body, content_type) if body.strip() or not told else [{}]
+    if told:
+        bodies = [way for members in bodies for way in (told | members, members, members | told)]
+    for members in bodies:
+        _plainly_one(members)
+    # A reading that nobody can take for a message says nothing beside one that is.
+    return [members for members in bodies if _names_product(members)] or bodies[:1]
+
+
+def _plainly_one(members: Members) -> None:
+    """Refuse what is not one message, and in a message what one server takes for a parameter and another does not."""
+    message = _names_product(members)
+    for name, raw in members.items():
+        parameter = spelled(name)
+        if parameter in BATCHES and present(raw) and (message or mentions(name.encode() + bytes(raw), "relative_url")):
+            raise MalformedSend(INVALID_PARAMETER, "A batch is not one message. Send each message by itself.")
+        if message and parameter in _DECIDING and name != parameter:
+            raise MalformedSend(INVALID_PARAMETER, f"The parameter {parameter} must be written just so.")
+
+
+def _names_product(members: Members) -> bool:
+    return any(spelled(name) == _PRODUCT for name in members)
+
+
+def _agrees(members: Members, send: Send) -> bool:
+    try:
+        return _send(members, marketing_api=send.marketing_api) == send
+    except MalformedSend as error:
+        return error.is_missing  # read so, nothing would be sent
 
 
 def _send(members: Members, *, marketing_api: bool) -> Send:
-    product = _value(members, "messaging_product")
+    product = _value(members, _PRODUCT)
     if not isinstance(product, str) or product.lower() != "whatsapp":
-        raise _required("messaging_product")
+        raise _required(_PRODUCT)
     type_ = _word(members, "type") or ("text" if present(members.get("text")) else None)
     if type_ is None:
         return _receipt(members, marketing_api=marketing_api)
@@ -122,12 +166,13 @@ def _send(members: Members, *, marketing_api: bool) -> Send:
         direct_send=_direct_send(members, type_, to_bsuid=to is None),
         marketing_api=marketing_api,
         known_type=type_ in _NEEDS,
+        components=read_components(content.get("components")) if type_ == "template" else None,
     )
 
 
 def _receipt(members: Members, *, marketing_api: bool) -> Send:
     status = _word(members, "status")
-    if status is None:
+    if status is None or any(present(members.get(type_)) for type_ in _NEEDS):  # no message passes for a receipt
         raise MalformedSend(MISSING_PARAMETER, "The parameter type is missing.")
     if status != "read":
         raise MalformedSend(INVALID_PARAMETER, "The parameter status must be read.")

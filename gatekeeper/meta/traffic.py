@@ -45,6 +45,7 @@ def inbound(change: Change, message: Json) -> Event:
         type=text(message.get("type")) or UNKNOWN_TYPE,
         from_ad=word(child(message, "referral").get("source_type")) == "ad",
         standby=change.field == "standby",
+        own_number=change.own_number,
     )
 
 
@@ -88,7 +89,9 @@ def call(change: Change, item: Json) -> Event:
     user = "to" if by_us or not by_user else "from"
     return _call(
         change,
-        who=change.who(wa_id=item.get(user), user_id=item.get(f"{user}_user_id")),
+        who=change.who(
+            wa_id=item.get(user), user_id=item.get(f"{user}_user_id"), parent_user_id=item.get(f"{user}_parent_user_id")
+        ),
         at=millis(item.get("start_time")) or _moment(item),
         by_user=by_user,
         accepted=False,
@@ -99,7 +102,7 @@ def call_status(change: Change, item: Json) -> Event:
     """Read what a user did with a call of ours."""
     return _call(
         change,
-        who=change.who(wa_id=item.get("recipient_id"), user_id=item.get("recipient_user_id")),
+        who=_recipient(change, item),
         at=_moment(item),
         by_user=False,
         accepted=word(item.get("status")) == "accepted",
@@ -164,21 +167,26 @@ def _call(change: Change, *, who: Who, at: int, by_user: bool, accepted: bool) -
         at=at,
         wa_id=who.wa_id,
         user_id=who.user_id,
+        parent_user_id=who.parent_user_id,
         by_user=by_user,
         accepted=accepted,
     )
 
 
 def _system_change(change: Change, message: Json) -> SystemChange:
+    """Whose names the sender's are is said of the number only, so an id that stands as the new one too is no old one."""
     system = child(message, "system")
+    new = {name: text(system.get(name)) for name in ("user_id", "parent_user_id")}
+    sender = {name: text(message.get(f"from_{name}")) for name in new}
+    old = {name: text(system.get(f"previous_{name}")) or (sender[name] if sender[name] != new[name] else None) for name in new}
     return SystemChange(
         waba_id=change.waba_id,
         phone_number_id=change.phone_number_id,
         kind=word(system.get("type")) or UNKNOWN_TYPE,
         at=millis(message.get("timestamp")),
         wa_id=text(message.get("from")) or text(system.get("customer")),
-        user_id=text(message.get("from_user_id")) or text(system.get("previous_user_id")),
+        **old,
         new_wa_id=first(system, "wa_id", "new_wa_id"),
-        new_user_id=text(system.get("user_id")),
-        new_parent_user_id=text(system.get("parent_user_id")),
+        new_user_id=new["user_id"],
+        new_parent_user_id=new["parent_user_id"],
     )

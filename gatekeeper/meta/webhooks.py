@@ -147,7 +147,7 @@ def _change(item: Json, waba_id: str, where: str) -> Iterator[Event]:
 
 def _lists(change: Change, where: str) -> Iterator[Event]:
     readers = _LISTS.get(change.field, {})
-    present = [name for name in readers if change.value.get(name) is not None]
+    present = [name for name in readers if change.value.get(name) not in (None, [])]
     if not present:
         yield Ignored(waba_id=change.waba_id, phone_number_id=change.phone_number_id, field=change.field)
     for name in present:

@@ -11,12 +11,15 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gatekeeper.core.calendar import local_day
+from gatekeeper.core.decision import SECOND_MS
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.recipients import canonical
 from gatekeeper.core.vocabulary import CONVERSATION, Clock
 from gatekeeper.engine import Engine
+from gatekeeper.server.checking import Checking
+from gatekeeper.server.reload import Reload
 from gatekeeper.server.upstream import Upstream
-from gatekeeper.settings import LedgerFailure, Settings
+from gatekeeper.settings import LedgerFailure, Settings, described
 from gatekeeper.telemetry import Metrics
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -26,10 +29,19 @@ _SINCE, _DENIED, _USED, _ASSUMED = "<", "!", "*", "?"
 class Admin:
     """What operations may ask."""
 
-    def __init__(self, engine: Engine, upstream: Upstream, settings: Settings, metrics: Metrics, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        upstream: Upstream,
+        settings: Settings,
+        metrics: Metrics,
+        now: Callable[[], int],
+        reload: Reload,
+    ) -> None:
         self._engine = engine
         self._upstream = upstream
-        self._settings = settings
+        self._webhook = settings.webhook
+        self._reload = reload
         self._metrics = metrics
         self._now = now
 
@@ -42,6 +54,9 @@ class Admin:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics_page),
                 web.get("/v1/threads/{phone_number_id}/{recipient}", self._thread),
+                web.get("/v1/accounts", self._accounts),
+                web.get("/v1/policy", self._policy),
+                web.post("/v1/check", Checking(self._engine, self._now).answer),
                 web.get("/v1/spend", self._spend),
                 web.get("/v1/spend/lines", self._spend_lines),
                 *more,
@@ -53,10 +68,15 @@ class Admin:
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        checks = {"ledger": await self._ledger(), "policy": "ok", "upstream": self._reached(), "rate_card": self._rate_card()}
-        if not self._settings.webhook.app_secret:
+        checks = {
+            "ledger": await self._ledger(),
+            "policy": self._reload.state,
+            "upstream": self._reached(),
+            "rate_card": self._rate_card(),
+        }
+        if not self._webhook.app_secret:
             checks["webhook"] = "no app secret: every webhook is refused; set webhook.app_secret"
-        blocked = self._settings.policy.ledger_failure is LedgerFailure.BLOCK
+        blocked = self._engine.settings.policy.ledger_failure is LedgerFailure.BLOCK
         ready = checks["ledger"] == "ok" or not blocked
         return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
@@ -72,14 +92,30 @@ class Admin:
 
     def _rate_card(self) -> str:
         """Whether each account's currency has a card today."""
-        wanted = {account.currency: account for account in self._settings.account}
+        wanted = {account.currency: account for account in self._engine.settings.account}
         missing = [
             c for c, account in wanted.items() if self._engine.book.rates.on(c, local_day(self._now(), account.zone)) is None
         ]
         return f"no card for {', '.join(sorted(missing))}: prices are unknown" if missing else "ok"
 
+    async def _policy(self, _: web.Request) -> web.Response:
+        """The policy in force, and since when."""
+        said = {
+            "since": self._reload.since // SECOND_MS,
+            "state": self._reload.state,
+            "policy": described(self._engine.settings)["policy"],
+        }
+        return web.json_response(body=msgspec.json.encode(said))
+
     async def _metrics_page(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _accounts(self, _: web.Request) -> web.Response:
+        try:
+            found = await self._engine.spend.accounts()
+        except LedgerError as error:
+            raise web.HTTPServiceUnavailable(text=f"The ledger is out of reach: {error}") from None
+        return web.json_response(body=msgspec.json.encode({"accounts": found}))
 
     async def _spend(self, request: web.Request) -> web.Response:
         return await self._billed(request, self._engine.spend.report)

@@ -1,4 +1,4 @@
-"""Own lifetimes: what is started in which order, what a request is handed to, and how all of it stops."""
+"""Own lifetimes: what is started in which order, and how all of it stops."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.engine import Engine
 from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import PROBE_S, Ledger
-from gatekeeper.meta.paths import gated
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
-from gatekeeper.server.http import BrokenOff, GraphServer, fault, refusal_response
-from gatekeeper.server.passthrough import pass_through
+from gatekeeper.server.forwarding import Forwarding
+from gatekeeper.server.http import GraphServer
+from gatekeeper.server.listener import Listener
+from gatekeeper.server.reload import Reload
 from gatekeeper.server.send import Sends
+from gatekeeper.server.side_doors import SideDoors
+from gatekeeper.server.targets import session
+from gatekeeper.server.templates import Rounds, TemplateReader
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.settings import EMBEDDED, Settings, address
-from gatekeeper.telemetry import FAULT, LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, ONE_WORKER, STARTED, STOPPED, Metrics
+from gatekeeper.telemetry import LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, ONE_WORKER, STARTED, STOPPED, Metrics
 
-_POST, _GET = "POST", "GET"
 _BACKLOG = 1024
 
 
@@ -42,75 +45,11 @@ def unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Listener:
-    """The public listener: one function from request to answer."""
-
-    def __init__(
-        self, sends: Sends, webhooks: Webhooks, upstream: Upstream, webhook_path: str, log: Any, courses: asyncio.TaskGroup
-    ) -> None:
-        self._sends = sends
-        self._webhooks = webhooks
-        self._upstream = upstream
-        self._webhook_path = webhook_path
-        self._log = log
-        self._courses = courses
-        self._running: set[asyncio.Task[web.StreamResponse]] = set()
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """
-        Hand a request to the gate, to the webhooks, or through.
-
-        A send and a webhook come to their end even when their caller hangs up: a message may be on its way, and a webhook half in
-        the ledger.
-        """
-        course = self._answered(request)
-        if request.method != _POST or self._passes(request):
-            return await course
-        task = self._courses.create_task(course)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
-
-    async def abandon(self, grace: float) -> None:
-        """Let what is still running end, and break it off when the grace is over."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        for task in self._running:
-            task.cancel()
-
-    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0
-            return await self._handed(request)
-        except BrokenOff:  # nobody reads this
-            return refusal_response(fault(400, "Invalid request", "The request broke off."), trace="gatekeeper")
-        except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
-            self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
-            refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
-            return refusal_response(refusal, trace="gatekeeper")
-
-    def _passes(self, request: web.BaseRequest) -> bool:
-        return request.path != self._webhook_path and gated(request.raw_path) is None
-
-    async def _handed(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not request.raw_path.startswith("/"):
-            return refusal_response(fault(400, "Invalid request", "The request target is not a path."), trace="gatekeeper")
-        if request.path == self._webhook_path and request.method in (_GET, _POST):
-            return await (self._webhooks.receive(request) if request.method == _POST else self._webhooks.handshake(request))
-        if any("\udc80" <= letter <= "\udcff" for _, value in request.headers.items() if not value.isascii() for letter in value):
-            return refusal_response(fault(400, "Invalid request", "A header is neither ASCII nor UTF-8."), trace="gatekeeper")
-        target = gated(request.raw_path) if request.method == _POST else None
-        if target is not None:
-            return await self._sends.handle(request, target)
-        return await pass_through(request, self._upstream)
-
-
 class Gate:
     """A running gate: its listeners' addresses, until the context ends."""
 
-    def __init__(self, url: str, admin_url: str, engine: Engine, settings: Settings) -> None:
+    def __init__(self, url: str, admin_url: str, engine: Engine, settings: Settings, reload: Reload) -> None:
+        self.reload = reload
         self.url = url
         self.admin_url = admin_url
         self.engine = engine
@@ -119,23 +58,26 @@ class Gate:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, log: Any, *, sandbox: bool = False, now: Callable[[], int] = unix_ms
+    settings: Settings, log: Any, *, sandbox: bool = False, now: Callable[[], int] = unix_ms, config: Path | None = None
 ) -> AsyncIterator[Gate]:
     """
     Run a gate until the block ends; then stop accepting, finish what is in flight, and close.
+
+    *config* is the file that *settings* were read from, to be followed.
 
     ConfigError: an address or a data file is wrong. LedgerError: the embedded ledger cannot start.
     """
     metrics = Metrics()
     book = Rulebook.load(data_dir("config"))
+    loaded = settings
     if sandbox:
         settings = _with_secrets(settings)
     async with contextlib.AsyncExitStack() as stack:
         bound = _bound(settings.server.listen, "listen", stack)
         admin_bound = _bound(settings.server.admin_listen, "admin_listen", stack)
         ledger = await _ledger(settings, metrics, log, stack)
-        engine = Engine(settings, book, ledger, metrics)
         customer_routes: list[web.RouteDef] = []
+        followers: list[Callable[[Settings], None]] = []
         if sandbox:
             graph = Sandbox(
                 book=book,
@@ -151,29 +93,50 @@ async def running(
             upstream_settings = msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
             settings = msgspec.structs.replace(settings, upstream=upstream_settings)
             customer_routes = graph.customer_routes()
+            followers.append(graph.follow)
+        reader = TemplateReader(settings.upstream)
+        stack.push_async_callback(reader.close)
+        engine = Engine(settings, book, ledger, metrics, reader=reader)
         upstream = Upstream(settings.upstream)
         stack.push_async_callback(upstream.close)
-        webhooks = Webhooks(engine, settings.webhook, metrics, log, now)
-        stack.push_async_callback(webhooks.close)
-        sends = Sends(engine, upstream, settings, metrics, log, now)
+        apps = await stack.enter_async_context(session())
         courses = await stack.enter_async_context(asyncio.TaskGroup())
-        stack.callback(courses.create_task(_balanced(engine)).cancel)
-        listener = Listener(sends, webhooks, upstream, settings.webhook.path, log, courses)
+        forwarding = Forwarding(settings.webhook, apps, courses, metrics, log)
+        webhooks = Webhooks(engine, settings.webhook, forwarding, metrics, log, now)
+        sends = Sends(engine, upstream, settings, metrics, log, now)
+        rounds = Rounds(engine.registry, log, now)
+
+        def follow(new: Settings, book: Rulebook) -> None:
+            current = msgspec.structs.replace(settings, policy=new.policy, account=new.account)
+            engine.follow(current, book)
+            rounds.follow(current.account)
+            for one in followers:
+                one(current)
+            stack.callback(courses.create_task(_balanced(engine)).cancel)
+
+        reload = Reload(config, loaded, follow, metrics, log, now)
+        for task in (_balanced(engine), reload.watch()):
+            stack.callback(courses.create_task(task).cancel)
+        side_doors = SideDoors(sends, upstream, settings.server.max_body)
+        listener = Listener(sends, webhooks, side_doors, settings.webhook.path, log, courses)
         grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)
-        admin = Admin(engine, upstream, settings, metrics, now).application(*customer_routes)
+        admin = Admin(engine, upstream, settings, metrics, now, reload).application(*customer_routes)
         await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
         await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
-        yield Gate(_url(bound), _url(admin_bound), engine, settings)
+        stack.callback(forwarding.stop, grace)
+        await stack.enter_async_context(rounds.going(settings.account))
+        yield Gate(_url(bound), _url(admin_bound), engine, settings, reload)
 
 
-async def serve(settings: Settings, log: Any, *, sandbox: bool = False) -> None:
-    """Run a gate until SIGTERM or SIGINT."""
+async def serve(settings: Settings, log: Any, *, sandbox: bool = False, config: Path | None = None) -> None:
+    """Run a gate until SIGTERM or SIGINT; SIGHUP has it read *config* again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings, log, sandbox=sandbox) as gate:
+    async with running(settings, log, sandbox=sandbox, config=config) as gate:
+        loop.add_signal_handler(signal.SIGHUP, gate.reload.ask)
         if settings.server.workers > 1:
             log.warning(ONE_WORKER, workers=settings.server.workers)
         log.info(STARTED, listen=gate.url, admin=gate.admin_url, upstream=gate.settings.upstream.base_url, sandbox=sandbox)

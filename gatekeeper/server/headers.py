@@ -9,6 +9,7 @@ from gatekeeper.core.decision import Decision
 # Beside these: Gatekeeper-Id, -Verdict, -Reason and -State, which every gated send has, and Server-Timing.
 HEADERS = {
     "category": "Gatekeeper-Category",
+    "category_pending": "Gatekeeper-Category-Pending",
     "opens": "Gatekeeper-Opens",
     "charged": "Gatekeeper-Charged",
     "price": "Gatekeeper-Price",
@@ -25,7 +26,7 @@ HEADERS = {
 
 def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, upstream_ms: float | None) -> dict[str, str]:
     """Our headers; one that does not apply is absent."""
-    said = decision.fields()
+    said = decision.fields() | {"category_pending": decision.category_pending}
     charged = said["charged"]
     said["charged"] = "unknown" if charged is None else "true" if charged else "false"
     timing = f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
@@ -34,9 +35,16 @@ def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, 
         "Gatekeeper-Verdict": decision.verdict.value,
         "Gatekeeper-Reason": decision.reason.value,
         **{header: str(said[field]) for field, header in HEADERS.items() if said[field] is not None},
+        **({"Gatekeeper-Template": _plain(decision.template)} if decision.template else {}),
+        **({"Gatekeeper-Rule": _plain(decision.rule)} if decision.rule else {}),
         "Gatekeeper-State": decision.state.value,
         "Server-Timing": timing,
     }
+
+
+def _plain(name: str) -> str:
+    """A name as a header can carry it."""
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in name)
 
 
 def added(theirs: CIMultiDict[str], ours: dict[str, str]) -> CIMultiDict[str]:

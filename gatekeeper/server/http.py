@@ -37,7 +37,8 @@ _HOP_BY_HOP = frozenset(
 _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
 _MEMBERS, _LAYERS = 8, 3
 _BODY_S = 60
-_ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+# The content encodings that we read, and zlib's word for each.
+WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class TooLarge(Exception):  # noqa: N818 - it names the body
@@ -121,9 +122,9 @@ def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:
     for name in reversed(names):
         if name in ("", "identity"):
             continue
-        if name not in _ENCODINGS:
+        if name not in WINDOWS:
             raise UnknownEncoding
-        body = _inflated(body, _ENCODINGS[name], most)
+        body = _inflated(body, WINDOWS[name], most)
     return body
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+
 import aiohttp
 from aiohttp import web
 
+from gatekeeper.server.headers import added
 from gatekeeper.server.http import StreamedAnswer, answer_headers, fault, refusal_response, upstream_headers
 from gatekeeper.server.upstream import Upstream
 
@@ -12,14 +15,20 @@ _TRACE = "gatekeeper-pass-through"
 _NO_BODY = (204, 304)
 
 
-async def pass_through(request: web.BaseRequest, upstream: Upstream) -> web.StreamResponse:
-    """Stream a request to the upstream and its answer back; neither ever sits whole in memory."""
+async def pass_through(
+    request: web.BaseRequest, upstream: Upstream, body: AsyncIterator[bytes] | None, said: Callable[[], dict[str, str]] = dict
+) -> web.StreamResponse:
+    """
+    Stream a request to the upstream and its answer back.
+
+    *body* is the request's own, as whoever reads along lets it out. *said* is asked for headers of ours when the answer is there.
+    """
     headers = upstream_headers(request.headers.items(), stream=True)
-    body = request.content.iter_any() if request.can_read_body else None
     response: web.StreamResponse | None = None
     try:
         async with upstream.stream(request.method, request.raw_path, headers, body) as answer:
-            response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=answer_headers(answer.headers.items()))
+            theirs = added(answer_headers(answer.headers.items()), said())
+            response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=theirs)
             await response.prepare(request)
             if request.method != "HEAD" and answer.status not in _NO_BODY:
                 async for chunk in answer.content.iter_any():

@@ -33,7 +33,7 @@ class Upstream:
     """Meta's Graph API, or whatever stands at `upstream.base_url`."""
 
     def __init__(self, settings: UpstreamSettings) -> None:
-        self._base = settings.base_url.rstrip("/")
+        self._base = URL(settings.base_url, encoded=True)
         self._timeout = settings.timeout / 1000
         connect = settings.connect_timeout / 1000
         self._session = aiohttp.ClientSession(
@@ -50,15 +50,18 @@ class Upstream:
         """Drop every connection."""
         await self._session.close()
 
-    async def post(self, path: str, headers: CIMultiDict[str], body: bytes) -> UpstreamAnswer:
+    async def post(self, path: str, headers: CIMultiDict[str], body: bytes, *, method: str = "POST") -> UpstreamAnswer:
         """
-        Send a gated body on, once; UpstreamError says whether it may have arrived.
+        Send a gated body on, once, by the caller's own *method*; UpstreamError says whether it may have arrived.
 
         The whole answer is due within the upstream's time-out.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                async with self._session.post(self._url(path), headers=headers, data=body, allow_redirects=False) as answer:
+                data = body if body or method == "POST" else None
+                async with self._session.request(
+                    method, self._url(path), headers=headers, data=data, allow_redirects=False
+                ) as answer:
                     text = await self._bounded(answer)
                     self.reachable = True
                     return UpstreamAnswer(answer.status, answer.reason or "", CIMultiDict(answer.headers), text)
@@ -74,8 +77,10 @@ class Upstream:
         """A pass-through request as aiohttp's context manager: nothing of it is kept in memory."""
         return self._session.request(method, self._url(path), headers=headers, data=body, allow_redirects=False)
 
-    def _url(self, path: str) -> URL:
-        return URL(self._base + path, encoded=True)
+    def _url(self, target: str) -> URL:
+        # Built from its parts, for a URL that is parsed loses an empty query.
+        base = self._base
+        return URL.build(scheme=base.scheme, authority=base.raw_authority, path=base.raw_path.rstrip("/") + target, encoded=True)
 
     @staticmethod
     async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

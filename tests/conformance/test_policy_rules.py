@@ -256,3 +256,15 @@ async def test_marketing_is_held_after_meta_held_it(ledger):
     ]
 
     assert ["block", "allow", "allow"] == said
+
+
+async def test_a_template_that_nobody_heard_of_is_paid_by_a_marketing_budget(ledger):
+    """It may cost as much; a rule for marketing is not about it."""
+    budget = Budget(name="b", scope=Counted.WABA, period=Period.MONTH, limit=Money(0), category=("marketing",))
+    rule = Rule(name="r", category=("marketing",))
+    said = [
+        (await Story(ledger, DAY, policy=policy).template(h(1), "never_heard_of")).of(*SAYS)
+        for policy in (Policy(budget=(budget,)), Policy(rule=(rule,)))
+    ]
+
+    assert [BY_BUDGET, GOES] == said

@@ -1,0 +1,57 @@
+"""
+Own what is learned of the names of users: which of them lead to one thread, whom Meta bills, and what a user with new names keeps.
+
+With another phone number a user gets another BSUID and parent BSUID. Whether windows outlive that is not documented, so the new
+names begin with none; only the wish to hear no marketing goes along.
+"""
+
+from __future__ import annotations
+
+from gatekeeper.core.recipients import Link, Names, answered, canonical
+from gatekeeper.core.vocabulary import Clock
+from gatekeeper.engine.directory import Directory, Number
+from gatekeeper.ledger import calls
+from gatekeeper.ledger.calls import Call
+from gatekeeper.meta import events as meta
+from gatekeeper.meta.responses import Answer
+
+
+def told(directory: Directory, number: Number, names: Names, *, said: int, now: int) -> list[Call]:
+    """Meta gives one user several names."""
+    if names.wa_id:
+        for name in names.known:
+            directory.bill(number, name, names.wa_id)
+    return [calls.link(number.tag, number.phone_number_id, link, now=now, said=said) for link in names.links]
+
+
+def answered_with(directory: Directory, number: Number, recipient: str, answer: Answer, *, claimed: str, now: int) -> list[Call]:
+    """
+    Meta's answer to a send names its recipient.
+
+    *claimed* is the BSUID that the caller gave beside a number: Meta sends to the number and repeats the BSUID, so it says nothing.
+    """
+    found = []
+    for contact in answer.contacts:
+        user_id = contact.user_id if contact.user_id and canonical(contact.user_id) != claimed else None
+        names = Names(user_id=user_id, wa_id=contact.wa_id)
+        dialled = canonical(contact.input)
+        if contact.wa_id:
+            for name in (dialled, *names.known):
+                directory.bill(number, name, contact.wa_id)
+        if recipient in (dialled, *names.known):
+            found += [
+                calls.link(number.tag, number.phone_number_id, link, now=now, said=now)
+                for link in answered(recipient, contact.wa_id, user_id)
+            ]
+    return found
+
+
+def renamed(directory: Directory, number: Number, change: meta.SystemChange, *, said: int, now: int) -> list[Call]:
+    """A user has other names from now on."""
+    before = Names(user_id=change.user_id, parent_user_id=change.parent_user_id, wa_id=change.wa_id)
+    after = Names(user_id=change.new_user_id, parent_user_id=change.new_parent_user_id, wa_id=change.new_wa_id)
+    found = [call for names in (before, after) for call in told(directory, number, names, said=said, now=now)]
+    if before.known and after.known:
+        link = Link(before.known[0], after.known[0])
+        found.append(calls.carry(number.tag, number.phone_number_id, link, Clock.OPTED_OUT, now=now))
+    return found

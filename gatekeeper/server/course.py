@@ -1,0 +1,102 @@
+"""Own what is known of one send on its way: its headers, its one log line, and what is counted of it."""
+
+from __future__ import annotations
+
+import secrets
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from gatekeeper.core.decision import Decision
+from gatekeeper.core.vocabulary import PriceBound, money
+from gatekeeper.meta.paths import Target
+from gatekeeper.server.headers import decision_headers
+from gatekeeper.server.reading import caller_of
+from gatekeeper.telemetry import DECISION, Metrics
+
+LONGEST = 64
+
+
+class Course(msgspec.Struct, kw_only=True):
+    """One send, from its first byte to its answer."""
+
+    id: str
+    target: Target
+    caller: str
+    started: float
+    decided_at: float = 0.0
+    upstream_s: float | None = None
+    upstream_status: int | None = None
+    recipient: str = ""
+    type: str = ""
+    lost: bool = False
+
+    def headers(self, decision: Decision) -> dict[str, str]:
+        """Our headers on the answer."""
+        upstream_ms = None if self.upstream_s is None else _ms(self.upstream_s)
+        return decision_headers(decision, self.id, decide_ms=_ms(self.decided_at - self.started), upstream_ms=upstream_ms)
+
+
+def begun(request: web.BaseRequest, target: Target) -> Course:
+    """A send that has just come in."""
+    return Course(id=secrets.token_hex(12), target=target, caller=caller_of(request, LONGEST), started=perf_counter())
+
+
+def described(course: Course, decision: Decision, now: int) -> dict[str, Any]:
+    """A decision as JSON says it."""
+    return {"event": "decision", "id": course.id, "at": now // 1000, **decision.fields()}
+
+
+class Record:
+    """Keeps the log and the counters."""
+
+    def __init__(self, metrics: Metrics, log: Any) -> None:
+        self._metrics = metrics
+        self._log: structlog.stdlib.BoundLogger = log
+
+    def write(self, course: Course, decision: Decision, *, dry: bool = False) -> None:
+        """Write the one line, and count."""
+        if not dry:
+            self._metrics.decisions.labels(decision.verdict, decision.reason, decision.category or "none").inc()
+            if decision.forwards and decision.price_bound is PriceBound.UNKNOWN:
+                self._metrics.unpriced.labels(decision.currency or "none").inc()
+            if decision.category_pending:
+                self._metrics.pending_categories.labels(decision.category or "none", decision.category_pending).inc()
+            for hit in decision.hits:
+                self._metrics.hits.labels(hit.reason, hit.name or "", "annotated" if decision.forwards else "blocked").inc()
+            if course.upstream_status is not None:
+                self._metrics.upstream.labels(str(course.upstream_status)).inc()
+                self._metrics.upstream_seconds.observe(course.upstream_s or 0)
+        self._log.info(
+            DECISION,
+            id=course.id,
+            dry_run=dry,
+            phone_number_id=course.target.phone_number_id[:LONGEST],
+            recipient=course.recipient,
+            caller=course.caller,
+            type=course.type,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            rule=decision.rule,
+            message=decision.hits[0].refusal.details if decision.rule else None,
+            annotated=[hit.name or hit.reason for hit in decision.hits] if decision.forwards else [],
+            category=decision.category,
+            category_pending=decision.category_pending,
+            opens=decision.opens,
+            charged=decision.charged,
+            price=None if decision.price is None else money(decision.price),
+            price_bound=decision.price_bound,
+            currency=decision.currency,
+            market=decision.market,
+            state=decision.state,
+            decide_ms=_ms(course.decided_at - course.started),
+            upstream_status=course.upstream_status,
+            upstream_ms=None if course.upstream_s is None else _ms(course.upstream_s),
+        )
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0) * 1000, 3)

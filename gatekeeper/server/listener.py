@@ -1,0 +1,101 @@
+"""Own the public listener: which request is a webhook, which a send, and which neither; and that the first two come to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from gatekeeper.meta.bodies import spelled
+from gatekeeper.meta.paths import gated, may_post
+from gatekeeper.server.http import BrokenOff, fault, refusal_response
+from gatekeeper.server.send import Sends
+from gatekeeper.server.side_doors import SideDoors
+from gatekeeper.server.webhooks import Webhooks
+from gatekeeper.telemetry import FAULT
+
+_POST, _GET, _CONNECT = "POST", "GET", "CONNECT"
+_TRACE = "gatekeeper"
+# Of nothing else could we know that the upstream reads it as we do.
+_TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
+
+
+class Listener:
+    """The public listener: one function from request to answer."""
+
+    def __init__(
+        self, sends: Sends, webhooks: Webhooks, side_doors: SideDoors, webhook_path: str, log: Any, courses: asyncio.TaskGroup
+    ) -> None:
+        self._sends = sends
+        self._webhooks = webhooks
+        self._side_doors = side_doors
+        self._webhook_path = webhook_path
+        self._log = log
+        self._courses = courses
+        self._running: set[asyncio.Task[web.StreamResponse]] = set()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """
+        Hand a request to the gate, to the webhooks, or through.
+
+        A send and a webhook come to their end even when their caller hangs up: a message may be on its way, and a webhook half in
+        the ledger.
+        """
+        course = self._answered(request)
+        if not self._is_webhook(request) and gated(request.raw_path) is None:
+            return await course
+        task = self._courses.create_task(course)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def abandon(self, grace: float) -> None:
+        """Let what is still running end, and break it off when the grace is over."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
+        for task in self._running:
+            task.cancel()
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
+            return await self._handed(request)
+        except BrokenOff:  # nobody reads this
+            return _refused("The request broke off.")
+        except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
+            self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
+            refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
+            return refusal_response(refusal, trace=_TRACE)
+
+    async def _handed(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not _TARGET.fullmatch(request.raw_path) or request.method == _CONNECT:
+            return _refused("The request target is not a path.")
+        if self._is_webhook(request):
+            return await self._webhooks.receive(request)
+        if request.path == self._webhook_path and request.method == _GET:
+            return await self._webhooks.handshake(request)
+        if any("\udc80" <= letter <= "\udcff" for _, value in request.headers.items() if not value.isascii() for letter in value):
+            return _refused("A header is neither ASCII nor UTF-8.")
+        target = gated(request.raw_path)
+        if target is not None and _may_post(request):
+            return await self._sends.handle(request, target)
+        return await self._side_doors.handle(request, target)
+
+    def _is_webhook(self, request: web.BaseRequest) -> bool:
+        return request.method == _POST and request.path == self._webhook_path
+
+
+def _may_post(request: web.BaseRequest) -> bool:
+    """Say whether a request may be taken for a POST, as far as can be said without its body."""
+    query = request.raw_path.partition("?")[2]
+    told = (value for name, value in parse_qsl(query, keep_blank_values=True) if spelled(name) == "method")
+    return may_post(request.method, request.headers.items(), told)
+
+
+def _refused(details: str) -> web.Response:
+    return refusal_response(fault(400, "Invalid request", details), trace=_TRACE)

@@ -1,0 +1,57 @@
+"""
+Own how a send is read out of its request: what its body is packed in, what it says it is, what stands in the query.
+
+Two headers are read here too: whether it is a dry run, and which system calls.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gatekeeper.meta.rewriting import JSON, Written
+from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send, decode_send
+from gatekeeper.server.http import unpacked
+
+_DRY_RUN = "Gatekeeper-Dry-Run"
+_CALLER = "Gatekeeper-Caller"
+_TRUE = ("true", "1")
+
+
+def read_send(request: web.BaseRequest, body: bytes, most: int, *, marketing_api: bool) -> tuple[Send, Written]:
+    """
+    Read what of a send decides, and give it as it was written too.
+
+    MalformedSend; TooLarge: it is more than *most* bytes once unpacked; UnknownEncoding. Headers that come twice are one list.
+    """
+    headers = request.headers
+    try:
+        text = unpacked(body, ",".join(headers.getall("Content-Encoding", [])), most) if body else body
+    except ValueError as error:
+        raise MalformedSend(INVALID_PARAMETER, f"{error}.") from None
+    content_type = ",".join(dict.fromkeys(headers.getall("Content-Type", [])))
+    written = Written(text, content_type, query_of(request))
+    return decode_send(text, content_type=content_type, query=written.query, marketing_api=marketing_api), written
+
+
+def instead(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """The headers of a send that goes out as plain JSON in place of what its caller wrote."""
+    for name in ("Content-Encoding", "Content-Type"):
+        headers.popall(name, None)
+    headers["Content-Type"] = JSON
+    return headers
+
+
+def is_dry(request: web.BaseRequest) -> bool:
+    """Say whether a decision is asked for and nothing more."""
+    return request.headers.get(_DRY_RUN, "").lower() in _TRUE
+
+
+def caller_of(request: web.BaseRequest, longest: int) -> str:
+    """Give the name of the calling system, cut to what a name may be."""
+    return request.headers.get(_CALLER, "")[:longest].encode("ascii", "replace").decode()
+
+
+def query_of(request: web.BaseRequest) -> str:
+    """Give the query as it stands in the request line."""
+    return request.raw_path.partition("?")[2].partition("#")[0]
