@@ -30,6 +30,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         one: Any = {"registry": self.registry}
         self.decisions = Counter("gatekeeper_decisions", "Decided sends.", ["verdict", "reason", "category"], **one)
+        self.answers = Counter(
+            "gatekeeper_answers",
+            "Free-form messages by caller, and by which answer it was to what a user wrote last.",
+            ["caller", "answer"],
+            **one,
+        )
         self.hits = Counter(
             "gatekeeper_hits",
             "Sends that something blocked, or would have: platform, rule, budget or limit.",
@@ -108,6 +114,20 @@ def logger(stream: TextIO | None = None) -> structlog.stdlib.BoundLogger:
     )
     bound: structlog.stdlib.BoundLogger = structlog.get_logger()
     return bound
+
+
+class Few:
+    """Keeps a label that callers choose to few values: the first ones are kept, and later ones are one."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._seen: set[str] = set()
+
+    def of(self, value: str) -> str:
+        """The value as a label."""
+        if value not in self._seen and len(self._seen) < self._most:
+            self._seen.add(value)
+        return value if value in self._seen else "other"
 
 
 class _Unbroken:

@@ -1,12 +1,13 @@
 --[[
 guards: what the scripts that take and give back share, put before each behind the prelude.
 
-Owns     what each kind of guard compares, what it takes of its key, and how that is given back
+Owns     what each kind of guard compares, and what it takes of its key
 Never    what a guard is for, or what its key counts
 
 at_most   HASH    spent and reserved micro-units
-spaced    STRING  the moment from which on the next one is due, in milliseconds with a fraction
-distinct  ZSET    names by the moment that each was last reached; beside it a HASH of those only taken, by how many sends
+spaced    STRING  a bucket: when something was last put in, how full it was then, and by what share of a millisecond that is told
+distinct  ZSET    names by the moment that each was last reached, or last taken for
+          HASH    of those with sends on their way: how many, since when, and when one of them was last delivered
 ]]
 
 local function within(list, n)
@@ -21,7 +22,7 @@ local function guarded(guard, name)
   return guard.by_recipient and KEYS[guard.key] .. ':' .. name or KEYS[guard.key]
 end
 
-local fits, takes, gives = {}, {}, {}
+local fits, takes = {}, {}
 
 function fits.at_most(guard, send)
   local counts = redis.call('HMGET', guarded(guard, send.name), 'spent', 'reserved')
@@ -31,80 +32,53 @@ end
 
 function takes.at_most(guard, send)
   local key = guarded(guard, send.name)
-  redis.call('HINCRBY', key, 'reserved', send.amount)
-  keep(key, send.lifetime)
-  return {'at_most', key, send.amount}
+  if send.amount > 0 then
+    redis.call('HINCRBY', key, 'reserved', send.amount)
+    keep(key, guard.lifetime)
+  end
+  return {'at_most', key, guard.lifetime, send.amount}
 end
 
-function gives.at_most(hold, delivered, cost)
-  if hold[3] ~= 0 then redis.call('HINCRBY', hold[2], 'reserved', -hold[3]) end
-  if delivered and cost > 0 then redis.call('HINCRBY', hold[2], 'spent', cost) end
-  return {hold[1], hold[2], 0}
-end
-
-local function due(guard, send)
-  return math.max(send.at, tonumber(redis.call('GET', guarded(guard, send.name)) or 0)) + guard.every
+-- How full the bucket is with this send in it, in shares of a millisecond as many as *burst*: whole numbers, so that exactly so
+-- many sends fit. It leaks a millisecond in each.
+local function filled(guard, send)
+  local last, level, burst = (redis.call('GET', guarded(guard, send.name)) or '0 0 1'):match('^(%d+) (%d+) (%d+)$')
+  return math.max(math.ceil(level * guard.burst / burst) - (send.at - last) * guard.burst, 0) + guard.every
 end
 
 function fits.spaced(guard, send)
-  local early = due(guard, send) - guard.burst * guard.every - send.at
-  return early <= 0, math.ceil(early), math.max(math.ceil(early), 0)
+  local early = math.max(math.ceil((filled(guard, send) - guard.burst * guard.every) / guard.burst), 0)
+  return early == 0, early, early
 end
 
 function takes.spaced(guard, send)
-  local moment = due(guard, send)
-  redis.call('SET', guarded(guard, send.name), string.format('%.3f', moment), 'PX', math.ceil(moment - send.at))
+  local level = math.min(filled(guard, send), guard.burst * guard.every)  -- what only warns does not run up a debt
+  redis.call('SET', guarded(guard, send.name), string.format('%d %d %d', send.at, level, guard.burst), 'PX', guard.lifetime)
 end
 
 local function reached(guard, send)
-  local moment = redis.call('ZSCORE', KEYS[guard.key], send.name)
-  return moment and tonumber(moment) > send.at - guard.every
+  local moment = tonumber(redis.call('ZSCORE', KEYS[guard.key], send.name) or 0)
+  return moment > send.at - guard.every and moment or nil
 end
 
 function fits.distinct(guard, send)
   local count = redis.call('ZCOUNT', KEYS[guard.key], '(' .. send.at - guard.every, '+inf')
-  return reached(guard, send) or count < guard.limit, 0, count
+  return reached(guard, send) ~= nil or count < guard.limit, 0, count
 end
 
 function takes.distinct(guard, send)
-  local key, held_key = KEYS[guard.key], KEYS[guard.held]
+  local key, held_key, moment = KEYS[guard.key], KEYS[guard.held], reached(guard, send)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', send.at - guard.every, 'LIMIT', 0, 9)) do
     redis.call('ZREM', key, name)
     redis.call('HDEL', held_key, name)
   end
-  if not reached(guard, send) then
-    redis.call('ZADD', key, send.at, send.name)
-    redis.call('HSET', held_key, send.name, 1)
-  elseif redis.call('HEXISTS', held_key, send.name) == 1 then
-    redis.call('HINCRBY', held_key, send.name, 1)
-  end
-  keep(key, send.lifetime)
-  keep(held_key, send.lifetime)
-  return {'distinct', key, held_key, send.name}
-end
-
-function gives.distinct(hold, delivered, _, at)
-  local key, held_key, name = hold[2], hold[3], hold[4]
-  if delivered then
-    redis.call('HDEL', held_key, name)
-    redis.call('ZADD', key, math.max(at, tonumber(redis.call('ZSCORE', key, name) or 0)), name)
-  elseif redis.call('HEXISTS', held_key, name) == 1 and redis.call('HINCRBY', held_key, name, -1) <= 0 then
-    redis.call('HDEL', held_key, name)
-    redis.call('ZREM', key, name)
-  end
-  return hold
+  local packed = moment and redis.call('HGET', held_key, send.name)
+  local going = packed and unpack(packed) or {0, send.at, moment or 0}
+  redis.call('HSET', held_key, send.name, pack({going[1] + 1, going[2], going[3]}))
+  redis.call('ZADD', key, math.max(send.at, moment or 0), send.name)
+  keep(key, guard.lifetime)
+  keep(held_key, guard.lifetime)
+  return {'distinct', key, guard.lifetime, held_key, send.name, send.at}
 end
 
 function fits.absent(guard, send) return not send.certain(guard.clock), 0, 0 end
-
--- Give back what a record holds of its meter and guards. A group's next member finds its guards there, with nothing more to give back.
-local function give_back(record_key, record, delivered, cost, at)
-  if record.meter then
-    if redis.call('HINCRBY', record.meter, 'reserved', -1) <= 0 then redis.call('HDEL', record.meter, 'reserved') end
-    redis.call('HDEL', record_key, 'meter')
-  end
-  if not record.holds then return end
-  local kept = {}
-  for i, hold in ipairs(unpack(record.holds)) do kept[i] = gives[hold[1]](hold, delivered, cost, at) end
-  redis.call('HSET', record_key, 'holds', pack(kept))
-end

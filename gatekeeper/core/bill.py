@@ -23,7 +23,7 @@ from gatekeeper.core.vocabulary import money
 _SEPARATOR = "|"
 _NOWHERE = "none"
 _COUNT, _SUM, _UNKNOWN = "#", "$", "?"
-_QUOTED, _SETTLED, _OPEN = "p", "s", "o"
+_QUOTED, _SETTLED, _OPEN, _ANSWERS, _TURNS = "p", "s", "o", "a", "t"
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -134,17 +134,28 @@ def detail(listed: list[Line]) -> list[dict[str, Any]]:
     """Every line as JSON: the day, what it is of, and both sides."""
     found: dict[tuple[date, Cell], dict[str, Any]] = {}
     for line in listed:
+        if line.kind == _OPEN:
+            continue
+        row = found.setdefault((line.day, line.cell), {})
         if line.kind in _SIDES:
-            row = found.setdefault((line.day, line.cell), {})
             row[_SIDES[line.kind]] = {"sends": line.sends, "total": money(line.micros), "unpriced": line.unpriced}
+        else:
+            row[_COUNTS[line.kind]] = line.sends
     nothing = {"sends": 0, "total": "0", "unpriced": 0}
     return [
-        {"day": day.isoformat(), **msgspec.structs.asdict(cell), **{side: row.get(side, nothing) for side in _SIDES.values()}}
+        {
+            "day": day.isoformat(),
+            **msgspec.structs.asdict(cell),
+            **{side: row.get(side, nothing) for side in _SIDES.values()},
+            **{count: row.get(count, 0) for count in _COUNTS.values()},
+        }
         for (day, cell), row in sorted(found.items(), key=lambda item: (item[0][0], msgspec.structs.astuple(item[0][1])))
     ]
 
 
 _SIDES = {_QUOTED: "predicted", _SETTLED: "settled"}
+# Free-form messages, and how many of them were the first answer to what a user wrote: what they share is the fan-out.
+_COUNTS = {_ANSWERS: "answers", _TURNS: "turns"}
 
 
 def _side(listed: list[Line]) -> dict[str, Any]:

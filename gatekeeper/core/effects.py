@@ -10,6 +10,7 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
+from gatekeeper.core.policy import Policy
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import HELD_BACK, OPTED_OUT, WINDOW_CLOSED, Word
 from gatekeeper.core.vocabulary import Clock, conversation
@@ -59,6 +60,13 @@ class Effects:
     def preferred(self, *, at: int, stop: bool) -> list[Change]:
         """A user stops marketing messages, or resumes them."""
         return [Change(kind="open" if stop else "shut", clock=Clock.OPTED_OUT, at=at, ends=at + self._forever)]
+
+    def wished(self, wish: str, policy: Policy, *, at: int) -> list[Change]:
+        """A word of the policy's stops marketing messages, or lets them come again."""
+        for words, stop in ((policy.opt_out_keywords, True), (policy.opt_in_keywords, False)):
+            if wish and any(wish.casefold() == word.strip().casefold() for word in words):
+                return self.preferred(at=at, stop=stop)
+        return []
 
     def failed(self, codes: tuple[int, ...], *, at: int, sent_at: int) -> list[Change]:
         """Meta refused a message of ours late. The window was closed when it was sent: what the user wrote since still opens it."""

@@ -36,7 +36,7 @@ def explain(plan: Plan, outcome: Outcome | None, policy: Policy, book: Rulebook,
         *(_case(plan, n, row, outcome) for n, row in enumerate(plan.rows, 1)),
         *_rules(plan, outcome, policy, book, caller),
         *_budgets_elsewhere(plan, policy, book, caller),
-        *(_guard(plan, n, guard, outcome) for n, guard in enumerate(plan.guards, 1)),
+        *(_guard(plan, n, guard, outcome) for n, guard in enumerate(plan.guards, 1) if guard.kind is not Kind.TURN),
     ]
 
 
@@ -160,13 +160,15 @@ def _read(plan: Plan, guard: Guard, reading: int, outcome: Outcome) -> str:
             return (
                 f"the next one is due in {reading} ms"
                 if reading
-                else f"a burst of {guard.burst}, then one every {guard.every:g} ms"
+                else f"{guard.burst} at once, and as many in {guard.every} ms"
             )
         case Kind.DISTINCT:
             return f"{reading} of {guard.limit} recipients were reached outside a window"
         case Kind.ABSENT:
             ends = outcome.clocks().get(guard.clock)
             return f"Meta held a marketing message back; wait until {_time(ends)}" if ends else "Meta held nothing back"
+        case Kind.TURN:
+            return f"answer {reading} to what the user wrote last"
 
 
 def _amount(micros: int, plan: Plan) -> str:

@@ -58,6 +58,7 @@ class Kind(StrEnum):
     SPACED = "spaced"
     DISTINCT = "distinct"
     ABSENT = "absent"
+    TURN = "turn"
 
 
 class Noun(StrEnum):
@@ -74,8 +75,9 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """
     One condition over one key, and what a send takes from it.
 
-    at_most: what is spent and reserved stays within *limit* micro-units. spaced: *burst* at once, then one every *every*
-    milliseconds. distinct: at most *limit* recipients in *every* milliseconds. absent: a clock is not open. *noun* and *owner* name
+    at_most: what is spent and reserved in *period* stays within *limit* micro-units. spaced: *burst* at once, and then as many in
+    *every* milliseconds. distinct: at most *limit* recipients in *every* milliseconds. absent: a clock is not open.
+    turn: nothing is refused, only counted: which answer it is to what the user wrote when *clock* was opened. *noun* and *owner* name
     the key; *by_recipient*: one for each, whatever name the recipient comes under; *unless*: a clock that lifts it.
     """
 
@@ -87,8 +89,9 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     owner: tuple[str, ...] = ()
     by_recipient: bool = False
     limit: int = 0
-    every: float = 0
+    every: int = 0
     burst: int = 0
+    period: Period | None = None
     cases: tuple[int, ...] = ()
     unless: str = ""
     clock: str = ""
@@ -119,6 +122,16 @@ def unmet(rule: Rule, asked: Asked) -> tuple[str, ...]:
     return tuple(name for name, condition in _CONDITIONS.items() if not condition(rule, asked))
 
 
+COUNTED_TURN = Guard(
+    kind=Kind.TURN,
+    name="turn",
+    reason=Reason.CHARGED_MESSAGE,
+    mode=Mode.ANNOTATE,
+    noun=Noun.THREAD,
+    clock=Clock.CUSTOMER_SERVICE_WINDOW,
+)
+
+
 def pays(budget: Budget, asked: Asked, platform: Platform) -> bool:
     """Whether a budget is for the send at all."""
     return _paid(budget, asked, platform) is not None
@@ -137,7 +150,7 @@ def guards(policy: Policy, asked: Asked, platform: Platform) -> tuple[Guard, ...
                 mode=limits.mode,
                 noun=Noun.RATE,
                 owner=(asked.phone_number_id,),
-                every=kept.throughput_ms / limits.throughput,
+                every=kept.throughput_ms,
                 burst=limits.throughput,
             )
         )
@@ -151,7 +164,7 @@ def guards(policy: Policy, asked: Asked, platform: Platform) -> tuple[Guard, ...
                 noun=Noun.PAIR,
                 owner=(asked.phone_number_id,),
                 by_recipient=True,
-                every=kept.pair_ms,
+                every=kept.pair_ms * kept.pair_burst,
                 burst=kept.pair_burst,
             )
         )
@@ -209,6 +222,7 @@ def _budget(budget: Budget, asked: Asked, cases: tuple[int, ...]) -> Guard:
         owner=(budget.name, budget.scope, _OWNERS[budget.scope](asked), asked.currency, period),
         by_recipient=budget.scope is Counted.RECIPIENT,
         limit=int(budget.limit),
+        period=budget.period,
         cases=cases,
     )
 

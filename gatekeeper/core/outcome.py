@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gatekeeper.core.guards import Guard
+from gatekeeper.core.guards import Guard, Kind
 from gatekeeper.core.plan import Plan
 from gatekeeper.core.policy import Action, Rule
 from gatekeeper.core.vocabulary import REFUSALS, Mode, Reason, Refusal
@@ -37,6 +37,11 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     wait: int
     warned: tuple[int, ...]
     looked: tuple[tuple[int, int], ...]
+
+    def nth_answer(self, plan: Plan) -> int:
+        """Which answer it is to what the user wrote last; 0: it answers nothing."""
+        counted = next((n for n, guard in enumerate(plan.guards, 1) if guard.kind is Kind.TURN), 0)
+        return dict(self.looked).get(counted, 0)
 
     def clocks(self) -> dict[str, int]:
         """The open clocks and their ends."""

@@ -15,7 +15,7 @@ from gatekeeper.core import regimes
 from gatekeeper.core.accounts import Account, Template, TemplateCategory
 from gatekeeper.core.calendar import local_day, month
 from gatekeeper.core.checks import NOT_SENDABLE, Finding, Given, find
-from gatekeeper.core.guards import Asked, Guard, PlannedRule, asked_rules, guards
+from gatekeeper.core.guards import COUNTED_TURN, Asked, Guard, PlannedRule, asked_rules, guards
 from gatekeeper.core.policy import ColdStart, Policy
 from gatekeeper.core.rates import RateCard
 from gatekeeper.core.regimes import Case, Regime
@@ -146,11 +146,12 @@ def plan(
         watched_since=None if complete else now - book.platform.length_ms(watch, day),
         unseen_closed=policy.cold_start is ColdStart.CLOSED,
     )
+    counted = (COUNTED_TURN,) if sent.is_message and product in book.platform.permission.answers else ()
     if not policy.asks or not sent.is_message:
-        return laid
+        return msgspec.structs.replace(laid, guards=counted) if counted else laid
     asked = asked_of(laid, book, caller)
     return msgspec.structs.replace(
-        laid, rules=asked_rules(policy, asked, book.platform), guards=guards(policy, asked, book.platform)
+        laid, rules=asked_rules(policy, asked, book.platform), guards=(*guards(policy, asked, book.platform), *counted)
     )
 
 

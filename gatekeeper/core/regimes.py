@@ -88,6 +88,7 @@ class _Permission(_Row, frozen=True, kw_only=True):
     needs_window: tuple[Product, ...]
     needs_thread: tuple[Product, ...]
     needs_consent: tuple[Product, ...]
+    answers: tuple[Product, ...]
 
 
 class _Window(_Row, frozen=True, kw_only=True):

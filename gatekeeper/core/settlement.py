@@ -99,7 +99,11 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a send really opened and cost. *drift*: Meta's word differs from what our own table says."""
+    """
+    What a send really opened and cost, in the *currency* of its account and in the *market* of its delivery.
+
+    *drift*: Meta's word differs from what our own table says.
+    """
 
     id: str
     at: int
@@ -110,6 +114,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     price: int | None = 0
     recipient: str | None = None
     drift: bool = False
+    currency: str = ""
+    market: str | None = None
 
     def fields(self) -> dict[str, Any]:
         """The settlement's JSON fields, every key present."""
@@ -181,9 +187,9 @@ def plan_delivery(
 
 def settle(settling: Settling, settled: Settled) -> Settlement:
     """Say what *settled* means for *settling*."""
-    group = settling.member or None
+    group, currency = settling.member or None, settling.account.currency
     if settling.event is not Event.DELIVER:
-        return Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group)
+        return Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency)
     row = settling.rows[settled.case - 1]
     free = row.meter is not None and settled.reading < row.free
     charged: bool | None = row.charged and not free
@@ -207,6 +213,8 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
         price=price,
         recipient=group,
         drift=drift,
+        currency=currency,
+        market=settling.market,
     )
 
 

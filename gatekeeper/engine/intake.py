@@ -167,6 +167,7 @@ class Intake:
             group = event.group_id is not None
             changes = effects.wrote(at=at, kind=event.type, from_ad=event.from_ad, standby=event.standby, group=group)
             whose = [event.group_id] if event.group_id else whose
+            changes += [] if group else effects.wished(event.wish, self._policy, at=at)
         elif isinstance(event, meta.Call):
             changes = effects.called(at=at) if event.by_user or event.accepted else []
         elif isinstance(event, meta.Preference):

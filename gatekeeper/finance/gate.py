@@ -53,6 +53,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     market: str
     predicted: Side
     settled: Side
+    answers: int = 0
+    turns: int = 0
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True):

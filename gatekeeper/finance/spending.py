@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 
 from gatekeeper.core.vocabulary import money
 from gatekeeper.finance.gate import Bill, FreeTier, Line
@@ -19,8 +20,10 @@ COLUMNS = (
     "category",
     "market",
     *(f"{side}_{what}" for side in _SIDES for what in ("sends", "total", "unpriced")),
+    "answers",
+    "turns",
 )
-_HEADINGS = ("sends", "predicted", "unpriced", "delivered", "settled", "unpriced", "difference")
+_HEADINGS = ("sends", "predicted", "unpriced", "delivered", "settled", "unpriced", "difference", "turns", "per turn")
 
 
 class Sums:
@@ -29,6 +32,7 @@ class Sums:
     def __init__(self) -> None:
         self.sends = self.predicted = self.unpriced = 0
         self.delivered = self.settled = self.settled_unpriced = 0
+        self.answers = self.turns = 0
 
     def add(self, line: Line) -> Sums:
         """Count one line in."""
@@ -38,7 +42,14 @@ class Sums:
         self.delivered += line.settled.sends
         self.settled += line.settled.total
         self.settled_unpriced += line.settled.unpriced
+        self.answers += line.answers
+        self.turns += line.turns
         return self
+
+    @property
+    def fan_out(self) -> str:
+        """Free-form messages for each turn of a user; none where none was answered."""
+        return f"{Decimal(self.answers) / self.turns:.2f}" if self.turns else NONE
 
     @property
     def difference(self) -> int:
@@ -80,7 +91,7 @@ def rows(bills: Iterable[Bill]) -> Iterator[tuple[object, ...]]:
         for line in bill.lines:
             named = (bill.waba_id, bill.currency, line.day, line.phone_number_id, line.caller, line.category, line.market)
             sides = [(side.sends, money(side.total), side.unpriced) for side in (line.predicted, line.settled)]
-            yield (*named, *sides[0], *sides[1])
+            yield (*named, *sides[0], *sides[1], line.answers, line.turns)
 
 
 def _total(bill: Bill) -> Sums:
@@ -97,7 +108,7 @@ def _table(sums: dict[tuple[str, ...], Sums], by: Sequence[str], whole: Sums | N
     def row(names: Iterable[str], each: Sums) -> tuple[str, ...]:
         predicted = (str(each.sends), amount(each.predicted), str(each.unpriced))
         settled = (str(each.delivered), amount(each.settled), str(each.settled_unpriced))
-        return (*names, *predicted, *settled, amount(each.difference))
+        return (*names, *predicted, *settled, amount(each.difference), str(each.turns), each.fan_out)
 
     table = [(*by, *_HEADINGS), *(row((name or NONE for name in names), each) for names, each in sums.items())]
     if whole:

@@ -12,10 +12,10 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     meter        HASH    units of one allowance, of one owner, in one month: settled, reserved, before us, and told by Meta
     spend        HASH    a day's bill of one WABA: quoted, settled and open, in micro-units
     budget       HASH    spent and reserved micro-units of one budget, of one of its scope, in one day or month
-    rate         STRING  when the next message of a phone number is due, for its throughput
-    pair         STRING  the same of a phone number and one recipient
-    reached      ZSET    the recipients that a portfolio reached outside a window, by when
-    held         HASH    those of them that nothing was delivered to yet, by how many sends
+    rate         STRING  how much of its throughput a phone number has used up
+    pair         STRING  the same of its pace towards one recipient
+    reached      ZSET    the recipients that a portfolio reached outside a window, or is about to, by when
+    held         HASH    those of them that sends are on their way to
     templates    HASH    what Meta said of a WABA's templates, and a version
     repeat       HASH    the first send with an idempotency key, and its answer
     number       HASH    the WABA of a phone number that no account names
@@ -39,6 +39,11 @@ WATCH_MS = 7 * DAY_MS
 # A month, and the deliveries that are settled in it late.
 METER_MS = 75 * DAY_MS
 SPEND_MS = 400 * DAY_MS
+# The period itself, wherever on Earth it ends.
+DAY_BUDGET_MS = 3 * DAY_MS
+MONTH_BUDGET_MS = 33 * DAY_MS
+# Beyond what a limit looks back at: a recorded history is decided at its own pace.
+PACE_MS = 60_000
 LINK_MS = 400 * DAY_MS
 TEMPLATES_MS = 400 * DAY_MS
 NUMBER_MS = 400 * DAY_MS

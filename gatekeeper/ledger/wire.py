@@ -10,7 +10,7 @@ from gatekeeper.core.bill import settled_cell
 from gatekeeper.core.effects import Change
 from gatekeeper.core.guards import Guard, PlannedRule
 from gatekeeper.core.plan import Plan, Row
-from gatekeeper.core.policy import Action
+from gatekeeper.core.policy import Action, Period
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.settlement import LATCHED, Settling
 from gatekeeper.core.tariff import Meter
@@ -50,8 +50,9 @@ class _Guard(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     by_recipient: bool
     limit: int
-    every: float
+    every: int
     burst: int
+    lifetime: int
     cases: tuple[int, ...]
     unless: str
     clock: str
@@ -197,11 +198,20 @@ def _guard(guard: Guard, key: int, held: int) -> _Guard:
         limit=guard.limit,
         every=guard.every,
         burst=guard.burst,
+        lifetime=_lifetime(guard),
         cases=guard.cases,
         unless=guard.unless,
         clock=guard.clock,
         enforce=guard.mode is Mode.ENFORCE,
     )
+
+
+def _lifetime(guard: Guard) -> int:
+    """How long what a guard counts is looked at."""
+    return _LIFETIMES[guard.period] if guard.period else guard.every + keys.PACE_MS
+
+
+_LIFETIMES = {Period.DAY: keys.DAY_BUDGET_MS, Period.MONTH: keys.MONTH_BUDGET_MS}
 
 
 def _cases(rows: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> tuple[_Case, ...]:

@@ -170,7 +170,7 @@ class _Search:
         for url in map(_text, told[_URL] or [""]):
             request = Asked(url=url, methods=methods, headers=headers)
             request = request.telling(_fields(request.query)).telling(body)
-            found = self._asked(request, where, depth, referring=referring or _refers(url))
+            found = self._asked(request, where, depth, referring=referring or _refers(request.query))
             if found is not None:
                 return found
         return None

@@ -19,7 +19,11 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="wha
 
 
 class Inbound(_Event, frozen=True, kw_only=True):
-    """A user wrote to us, to our *own_number*. Whether that opens a window depends on `type` and is not decided here."""
+    """
+    A user wrote to us, to our *own_number*.
+
+    Whether that opens a window depends on `type` and is not decided here; `wish` is what was written or tapped, if it is short.
+    """
 
     wamid: str
     at: int
@@ -31,6 +35,7 @@ class Inbound(_Event, frozen=True, kw_only=True):
     from_ad: bool = False
     standby: bool = False
     own_number: str | None = None
+    wish: str = ""
 
 
 class SystemChange(_Event, frozen=True, kw_only=True):

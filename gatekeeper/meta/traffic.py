@@ -17,6 +17,7 @@ from gatekeeper.meta.lenient import Json, child, children, first, integer, milli
 
 UNKNOWN_TYPE = "unknown"
 
+_LONGEST_WISH = 40
 _CALLING = {None, "connect", "call_created", "terminate"}
 _GROUP_MEMBERS = frozenset({"group_id", "recipient_participant_id", "participant_recipient_id", "recipient_participant_user_id"})
 
@@ -46,7 +47,15 @@ def inbound(change: Change, message: Json) -> Event:
         from_ad=word(child(message, "referral").get("source_type")) == "ad",
         standby=change.field == "standby",
         own_number=change.own_number,
+        wish=_wish(message),
     )
+
+
+def _wish(message: Json) -> str:
+    """What a user wrote or tapped, if it may be a single word that means something: longer texts are nobody's business here."""
+    tapped = child(child(message, "interactive"), "button_reply").get("title")
+    said = child(message, "text").get("body") or child(message, "button").get("text") or tapped
+    return said.strip() if isinstance(said, str) and len(said) <= _LONGEST_WISH else ""
 
 
 def status(change: Change, item: Json) -> Event:

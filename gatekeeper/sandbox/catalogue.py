@@ -10,9 +10,8 @@ import hashlib
 
 import msgspec
 
-from gatekeeper.core.accounts import Account, Template, TemplateCategory
-from gatekeeper.core.vocabulary import Mode
-from gatekeeper.settings import Settings
+from gatekeeper.core.accounts import Account, Button, ButtonKind, HeaderFormat, Shape, Template, TemplateCategory
+from gatekeeper.settings import Policy, Settings
 
 APART = "sandbox-"
 UNNAMED_WABA = "100000000000000"
@@ -23,6 +22,25 @@ BUILT_IN = (
     Template(name="order_update", language="en_US", category=TemplateCategory.UTILITY),
     Template(name="summer_sale", language="en_US", category=TemplateCategory.MARKETING),
     Template(name="login_code", language="en_US", category=TemplateCategory.AUTHENTICATION),
+    # What these ask for is told, so that a send has to hand it over; the others take whatever comes.
+    Template(
+        name="delivery_photo",
+        language="en_US",
+        category=TemplateCategory.UTILITY,
+        shape=Shape(header=HeaderFormat.IMAGE, body=("1", "2"), buttons=(Button(index=1, kind=ButtonKind.URL),)),
+    ),
+    Template(
+        name="appointment_reminder",
+        language="en_US",
+        category=TemplateCategory.UTILITY,
+        shape=Shape(named=True, header=HeaderFormat.TEXT, header_parameters=("place",), body=("first_name", "time")),
+    ),
+    Template(
+        name="one_time_password",
+        language="en_US",
+        category=TemplateCategory.AUTHENTICATION,
+        shape=Shape(body=("1",), buttons=(Button(index=0, kind=ButtonKind.OTP),)),
+    ),
 )
 _LINE_DIGITS = 7
 
@@ -42,8 +60,8 @@ class Catalogue:
         return self._by_number.get(phone_number_id) or _completed(unnamed)
 
     def settings(self, phone_number_id: str) -> Settings:
-        """What an engine for one phone number is made from: Meta refuses what is wrong, whatever the gate's own mode."""
-        policy = msgspec.structs.replace(self._settings.policy, mode=Mode.ENFORCE)
+        """What an engine for one phone number is made from: Meta refuses what is wrong, whatever the gate's own policy."""
+        policy = Policy(reaction_opens_window=self._settings.policy.reaction_opens_window)
         return msgspec.structs.replace(self._settings, account=(self.account(phone_number_id),), policy=policy)
 
     def templates(self, waba_id: str) -> tuple[Template, ...]:

@@ -1,4 +1,4 @@
-"""Own how the sandbox lists templates: filters, fields and pages as Graph has them."""
+"""Own how the sandbox lists templates: filters, fields and pages as Graph has them, components as far as they are known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from yarl import URL
 
-from gatekeeper.core.accounts import Template
+from gatekeeper.core.accounts import ButtonKind, HeaderFormat, Shape, Template
 from gatekeeper.meta.lenient import integer
 from gatekeeper.sandbox.catalogue import fingerprint
 
@@ -17,6 +17,17 @@ _FILTERS = ("name", "language", "category", "status")
 _PAGE, _LARGEST_PAGE = 25, 1000
 _ID_DIGITS = 15
 _MOST_UNVERIFIED = 250
+_PLAIN_BUTTON = {"type": "QUICK_REPLY", "text": "Thank you"}
+_BUTTONS = {
+    ButtonKind.URL: {"type": "URL", "text": "Open", "url": "https://example.com/{{1}}", "example": ["https://example.com/1"]},
+    ButtonKind.OTP: {
+        "type": "URL",
+        "text": "Copy code",
+        "url": "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}",
+        "example": ["https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp123456"],
+    },
+    ButtonKind.COPY_CODE: {"type": "COPY_CODE", "text": "Copy offer code", "example": ["25OFF"]},
+}
 
 
 class BadPage(Exception):  # noqa: N818 - it names the request
@@ -42,15 +53,49 @@ def listed(templates: tuple[Template, ...], waba_id: str, asked: Mapping[str, st
 
 
 def _row(template: Template, waba_id: str) -> dict[str, Any]:
+    coming = {"correct_category": template.pending.upper()} if template.pending else {}
     return {
         "name": template.name,
-        "parameter_format": "POSITIONAL",
-        "components": [{"type": "BODY", "text": f"The text of {template.name}."}],
+        **_asks(template),
         "language": template.language,
         "status": template.status.value,
         "category": (template.category or "").upper(),
+        **coming,
+        "quality_score": {"score": "UNKNOWN"},
         "id": "1" + fingerprint(waba_id, template.name, template.language, digits=_ID_DIGITS),
     }
+
+
+def _asks(template: Template) -> dict[str, Any]:
+    """
+    The components, and how their places are named.
+
+    Of a template whose shape nobody told the sandbox takes any parameters, so it does not say how they would be named.
+    """
+    shape, text = template.shape, f"The text of {template.name}."
+    if shape is None:
+        return {"components": [{"type": "BODY", "text": text}]}
+    components = [
+        *([_header(shape.header, shape)] if shape.header else []),
+        {"type": "BODY", "text": _with_places(text, shape.body or ())},
+        *([{"type": "BUTTONS", "buttons": _buttons(shape)}] if shape.buttons else []),
+    ]
+    return {"parameter_format": "NAMED" if shape.named else "POSITIONAL", "components": components}
+
+
+def _header(kind: HeaderFormat, shape: Shape) -> dict[str, Any]:
+    text = {"text": _with_places("A header", shape.header_parameters or ())} if kind is HeaderFormat.TEXT else {}
+    return {"type": "HEADER", "format": kind.value, **text}
+
+
+def _with_places(text: str, names: tuple[str, ...]) -> str:
+    return " ".join((text, *(f"{{{{{name}}}}}" for name in names)))
+
+
+def _buttons(shape: Shape) -> list[dict[str, Any]]:
+    """The buttons that a send fills in, at their places, and plain ones between them."""
+    kinds = {button.index: button.kind for button in shape.buttons}
+    return [_BUTTONS[kinds[n]] if n in kinds else _PLAIN_BUTTON for n in range(max(kinds) + 1)]
 
 
 def _summary(found: int, owned: int) -> dict[str, Any]:

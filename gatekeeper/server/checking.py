@@ -16,7 +16,7 @@ from gatekeeper.engine import Engine
 from gatekeeper.meta.rewriting import Written
 from gatekeeper.meta.sends import MalformedSend, decode_send
 
-_MOST = 1000
+_MOST = 500
 _LAST_SECOND = 253_402_300_800  # the year 10000
 
 

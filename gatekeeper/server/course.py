@@ -15,9 +15,11 @@ from gatekeeper.core.vocabulary import PriceBound, money
 from gatekeeper.meta.paths import Target
 from gatekeeper.server.headers import decision_headers
 from gatekeeper.server.reading import caller_of
-from gatekeeper.telemetry import DECISION, Metrics
+from gatekeeper.telemetry import DECISION, Few, Metrics
 
 LONGEST = 64
+_NOT_TAKEN = 300
+_MANY = 5
 
 
 class Course(msgspec.Struct, kw_only=True):
@@ -33,6 +35,7 @@ class Course(msgspec.Struct, kw_only=True):
     recipient: str = ""
     type: str = ""
     lost: bool = False
+    answer: int = 0
 
     def headers(self, decision: Decision) -> dict[str, str]:
         """Our headers on the answer."""
@@ -55,6 +58,7 @@ class Record:
 
     def __init__(self, metrics: Metrics, log: Any) -> None:
         self._metrics = metrics
+        self._callers = Few()
         self._log: structlog.stdlib.BoundLogger = log
 
     def write(self, course: Course, decision: Decision, *, dry: bool = False) -> None:
@@ -69,6 +73,8 @@ class Record:
                 self._metrics.hits.labels(hit.reason, hit.name or "", "annotated" if decision.forwards else "blocked").inc()
             if course.upstream_status is not None:
                 self._metrics.upstream.labels(str(course.upstream_status)).inc()
+                if course.answer and decision.forwards and course.upstream_status < _NOT_TAKEN:
+                    self._metrics.answers.labels(self._callers.of(course.caller), _place(course.answer)).inc()
                 self._metrics.upstream_seconds.observe(course.upstream_s or 0)
         self._log.info(
             DECISION,
@@ -96,6 +102,11 @@ class Record:
             upstream_status=course.upstream_status,
             upstream_ms=None if course.upstream_s is None else _ms(course.upstream_s),
         )
+
+
+def _place(nth: int) -> str:
+    """Which answer of a turn it is, in few words."""
+    return str(nth) if nth < _MANY else f"{_MANY}+"
 
 
 def _ms(seconds: float) -> float:

@@ -129,6 +129,7 @@ class Sends:
             written=written,
         )
         decision = decided.decision
+        course.answer = decided.outcome.nth_answer(decided.plan) if decided.outcome else 0
         course.decided_at = perf_counter()
         self._metrics.decide_seconds.observe(course.decided_at - course.started)
         if dry:

@@ -268,3 +268,16 @@ async def test_a_template_that_nobody_heard_of_is_paid_by_a_marketing_budget(led
     ]
 
     assert [BY_BUDGET, GOES] == said
+
+
+async def test_answers_are_counted_by_turn(ledger):
+    """Two texts in answer to one message, then one to the next: three answers in two turns; a template is none."""
+    story = Story(ledger, DAY)
+    await story.wrote(h(0))
+    nth = [(await story.text(h(1))).decided for _ in range(2)]
+    await story.wrote(h(2))
+    nth += [(await story.text(h(3))).decided, (await story.template(h(3))).decided]
+    lines = (await story.engine.spend.lines(story.account.waba_id, None, now=story.start + h(4)))["lines"]
+
+    assert [1, 2, 1, 0] == [each.outcome.nth_answer(each.plan) for each in nth]
+    assert {("service", 3, 2), ("utility", 0, 0)} == {(line["category"], line["answers"], line["turns"]) for line in lines}

@@ -11,6 +11,8 @@ import itertools
 import pytest
 from story import OTHER_USER, TWO, USER, Story, h
 
+from gatekeeper.core.policy import Policy
+
 DAY = "2026-10-13"
 STOPPED = ("block", "recipient_opted_out", 131050)
 SAYS = ("verdict", "reason", "error_code")
@@ -122,3 +124,26 @@ async def test_what_meta_decides_on_its_own_grounds_is_not_predicted(story, to):
 
     assert ("allow", "allow") == (sent.verdict, following.verdict)
     assert (False, False, "0") == settled.of("delivered", "charged", "price")
+
+
+@pytest.mark.parametrize(
+    ("said", "stops"),
+    [
+        ({"text": {"body": "STOP"}}, True),
+        ({"text": {"body": " stop "}}, True),
+        ({"text": {"body": "please stop"}}, False),
+        ({"text": {"body": "START"}}, False),
+        ({"type": "button", "button": {"text": "Stop", "payload": "x"}}, True),
+        ({"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"id": "1", "title": "Stop"}}}, True),
+    ],
+)
+async def test_a_word_of_the_configuration_stops_marketing(ledger, said, stops):
+    """Written or tapped, alone and in any case; the message opens the window all the same."""
+    policy = Policy(opt_out_keywords=("Stop",), opt_in_keywords=("Start",))
+    story = Story(ledger, "2026-10-13", policy=policy)
+    await story.wrote(h(0), **said)
+    marketing, text = await story.template(h(1), "marketing"), await story.text(h(1))
+    await story.wrote(h(2), text={"body": "start"})
+    again = await story.template(h(3), "marketing")
+
+    assert (stops, "allow", "allow") == (marketing.reason == "recipient_opted_out", text.verdict, again.verdict)

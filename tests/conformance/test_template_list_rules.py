@@ -595,6 +595,16 @@ async def test_a_change_that_is_called_off_is_announced_no_longer(ledger):
     assert ("utility", None) == (sent.category, pending(sent))
 
 
+async def test_a_change_that_has_come_is_announced_no_longer(ledger):
+    """The webhook that says so may be lost, and another one name the new category."""
+    story = told(ledger, None)
+    await story.template_category(h(0), "utility", new_category="UTILITY", correct_category="MARKETING")
+    await story.template_news(h(24), "utility", "APPROVED", message_template_category="MARKETING")
+    sent = await story.template(h(25), "utility")
+
+    assert ("marketing", None) == (sent.category, pending(sent))
+
+
 async def test_what_is_refused_announces_nothing(ledger):
     """A paused template has other worries."""
     story = told(ledger, Meta(row("utility", "utility", "PAUSED", pending=TemplateCategory.MARKETING)))

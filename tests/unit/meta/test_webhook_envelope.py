@@ -12,7 +12,15 @@ METADATA = {"display_phone_number": "15550783881", "phone_number_id": NUMBER}
 TEXT = {"from": "16505551234", "id": "wamid.I", "timestamp": "1750030000", "type": "text", "text": {"body": "Secret"}}
 SENT = {"id": "wamid.S", "status": "sent", "timestamp": "1750030073", "recipient_id": "16505551234"}
 
-INBOUND = Inbound(waba_id=WABA, phone_number_id=NUMBER, wamid="wamid.I", at=1750030000000, wa_id="16505551234", type="text")
+INBOUND = Inbound(
+    waba_id=WABA,
+    phone_number_id=NUMBER,
+    wamid="wamid.I",
+    at=1750030000000,
+    wa_id="16505551234",
+    type="text",
+    own_number="15550783881",
+)
 STATUS = Status(
     waba_id=WABA, phone_number_id=NUMBER, wamid="wamid.S", status="sent", at=1750030073000, recipient_id="16505551234"
 )

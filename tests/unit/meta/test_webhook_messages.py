@@ -32,9 +32,10 @@ def names(events) -> list[tuple[str | None, str | None]]:
 )
 def test_a_message_of_any_type_is_inbound(type_):
     """Which types open a window is a rule, so the type is handed on."""
-    assert [Inbound(waba_id="2", phone_number_id="1", wamid="wamid.I", at=1750030000000, wa_id=PHONE, type=type_)] == read(
-        {**TEXT, "type": type_, type_: {}, "errors": [{"code": 131051}]}
-    )
+    where = {"waba_id": "2", "phone_number_id": "1", "own_number": "15550783881"}
+    found = read({**TEXT, "type": type_, type_: {}, "errors": [{"code": 131051}]})
+
+    assert [Inbound(**where, wamid="wamid.I", at=1750030000000, wa_id=PHONE, type=type_)] == found
 
 
 def test_a_message_without_a_type_or_id_is_still_a_message():
@@ -243,6 +244,32 @@ def test_echoes_on_standby_are_ignored(standby):
             {"system": {"type": "user_changed_user_id", "previous_user_id": "US.1", "user_id": "US.2"}},
             {"kind": "user_changed_user_id", "user_id": "US.1", "new_user_id": "US.2"},
         ),
+        (
+            {
+                "from_user_id": "US.2",
+                "from_parent_user_id": PARENT,
+                "system": {
+                    "type": "user_changed_number",
+                    "wa_id": "16500000002",
+                    "previous_user_id": "US.1",
+                    "previous_parent_user_id": "US.ENT.1",
+                    "user_id": "US.2",
+                    "parent_user_id": PARENT,
+                },
+            },
+            {
+                "kind": "user_changed_number",
+                "user_id": "US.1",
+                "parent_user_id": "US.ENT.1",
+                "new_wa_id": "16500000002",
+                "new_user_id": "US.2",
+                "new_parent_user_id": PARENT,
+            },
+        ),
+        (
+            {"from_user_id": "US.2", "system": {"type": "user_changed_user_id", "user_id": "US.2"}},
+            {"kind": "user_changed_user_id", "new_user_id": "US.2"},
+        ),
         ({"from": PHONE}, {"kind": "unknown", "wa_id": PHONE}),
     ],
 )
@@ -268,8 +295,9 @@ def test_a_new_bsuid_is_a_change_of_names():
         phone_number_id="1",
         kind="user_changed_user_id",
         at=1750030000000,
-        wa_id=PHONE,
         user_id="US.1",
+        parent_user_id="US.3",
+        new_wa_id=PHONE,
         new_user_id="US.2",
         new_parent_user_id=PARENT,
     )

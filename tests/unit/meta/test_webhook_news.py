@@ -285,6 +285,16 @@ def test_news_of_a_template_is_known_by_its_shape(field):
     assert [TemplateQuality(waba_id="2", name="welcome", language="en_US", score="YELLOW")] == read(field, value)
 
 
+@pytest.mark.parametrize("event", ["DELETED", "PENDING_DELETION"])
+def test_a_template_is_deleted_by_name_in_every_language(event):
+    """Such news need not name one; of anything else a language is missing."""
+    value = {**TEMPLATE, "message_template_language": None, "event": event}
+
+    assert [TemplateStatus(waba_id="2", name="welcome", language="", event=event)] == read(
+        "message_template_status_update", value
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "why"),
     [

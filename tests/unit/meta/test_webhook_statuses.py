@@ -177,13 +177,25 @@ def test_a_status_without_a_time_still_settles(timestamp):
         (
             {"recipient_id": None, "recipient_user_id": PARENT},
             [{"wa_id": PHONE, "parent_user_id": PARENT}, {}],
-            (PHONE, PARENT, PARENT),
+            (PHONE, None, PARENT),
         ),
+        (
+            {"recipient_id": None, "recipient_user_id": PARENT},
+            [{"user_id": BSUID, "parent_user_id": PARENT}],
+            (None, BSUID, PARENT),
+        ),
+        ({"recipient_user_id": PARENT, "parent_user_id": PARENT}, None, (PHONE, None, PARENT)),
+        ({"recipient_user_id": BSUID}, [{"wa_id": PHONE, "user_id": "US.2", "parent_user_id": PARENT}], (PHONE, BSUID, None)),
+        ({"recipient_user_id": BSUID}, [{"user_id": BSUID, "parent_user_id": PARENT}], (PHONE, BSUID, PARENT)),
         ({"recipient_id": None}, None, (None, None, None)),
     ],
 )
 def test_the_recipient_is_named_as_far_as_meta_does(members, contacts, expected):
-    """A hidden number is left out, and the contacts beside a status may bring the other name."""
+    """
+    A hidden number is left out, and the contacts beside a status may bring the other name.
+
+    A message to a parent id names that id as the recipient's ("Business-scoped user IDs", copy of 2026-02-06).
+    """
     (event,) = read({**DELIVERED, **members}, contacts=contacts)
 
     assert expected == (event.recipient_id, event.user_id, event.parent_user_id)

@@ -1,0 +1,50 @@
+--[[
+holds: how what a record holds is given back, put before each script behind the guards.
+
+Owns     that what a guard or meter took is given back once
+Never    what it was taken for
+]]
+
+local gives = {}
+
+function gives.at_most(hold, delivered, cost)
+  local kind, key, lifetime, amount = hold[1], hold[2], hold[3], hold[4]
+  local there = amount > 0 and redis.call('HEXISTS', key, 'reserved') == 1  -- or its period is long over
+  if there and redis.call('HINCRBY', key, 'reserved', -amount) <= 0 then redis.call('HDEL', key, 'reserved') end
+  if delivered and cost > 0 then
+    redis.call('HINCRBY', key, 'spent', cost)
+    keep(key, lifetime)
+  end
+  return {kind, key, lifetime, 0}
+end
+
+-- A send that set out before those that are held for its name was forgotten meanwhile, and gives nothing back.
+function gives.distinct(hold, delivered, _, at)
+  local key, lifetime, held_key, name, taken = hold[2], hold[3], hold[4], hold[5], hold[6]
+  if delivered then redis.call('ZADD', key, math.max(at, tonumber(redis.call('ZSCORE', key, name) or 0)), name) end
+  local packed = redis.call('HGET', held_key, name)
+  local going = packed and unpack(packed)
+  if going and taken >= going[2] then
+    local left, last = going[1] - 1, delivered and math.max(at, going[3]) or going[3]
+    if left > 0 then
+      redis.call('HSET', held_key, name, pack({left, going[2], last}))
+    else
+      redis.call('HDEL', held_key, name)
+      if last > 0 then redis.call('ZADD', key, last, name) else redis.call('ZREM', key, name) end
+    end
+  end
+  if delivered then keep(key, lifetime) end
+  return {hold[1], key, lifetime, held_key, name, 0}
+end
+
+-- Give back what a record holds of its meter and guards. A group's next member finds its guards there, with nothing more to give back.
+local function give_back(record_key, record, delivered, cost, at)
+  if record.meter then
+    if redis.call('HINCRBY', record.meter, 'reserved', -1) <= 0 then redis.call('HDEL', record.meter, 'reserved') end
+    redis.call('HDEL', record_key, 'meter')
+  end
+  if not record.holds then return end
+  local kept = {}
+  for i, hold in ipairs(unpack(record.holds)) do kept[i] = gives[hold[1]](hold, delivered, cost, at) end
+  redis.call('HSET', record_key, 'holds', pack(kept))
+end
