@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gatekeeper.meta.change import Change, Unreadable, Who, digits, named
 from gatekeeper.meta.events import (
     Call,
@@ -18,6 +20,11 @@ from gatekeeper.meta.lenient import Json, child, children, first, integer, milli
 UNKNOWN_TYPE = "unknown"
 
 _LONGEST_WISH = 40
+_WISHES: dict[Any, tuple[str, ...]] = {
+    "text": ("text", "body"),
+    "button": ("button", "text"),
+    "interactive": ("interactive", "button_reply", "title"),
+}
 _CALLING = {None, "connect", "call_created", "terminate"}
 _GROUP_MEMBERS = frozenset({"group_id", "recipient_participant_id", "participant_recipient_id", "recipient_participant_user_id"})
 
@@ -53,8 +60,9 @@ def inbound(change: Change, message: Json) -> Event:
 
 def _wish(message: Json) -> str:
     """What a user wrote or tapped, if it may be a single word that means something: longer texts are nobody's business here."""
-    tapped = child(child(message, "interactive"), "button_reply").get("title")
-    said = child(message, "text").get("body") or child(message, "button").get("text") or tapped
+    said: Any = message
+    for member in _WISHES.get(text(message.get("type")), ("",)):
+        said = said.get(member) if isinstance(said, dict) else None
     return said.strip() if isinstance(said, str) and len(said) <= _LONGEST_WISH else ""
 
 

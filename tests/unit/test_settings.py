@@ -35,11 +35,14 @@ def test_nothing_is_all_defaults():
         settings.ledger.data_dir,
         settings.ledger.timeout,
     )
-    assert ("/webhook", "", "", ()) == (
+    assert ("/webhook", "", "", (), 10_000, 300_000, ()) == (
         settings.webhook.path,
         settings.webhook.app_secret,
         settings.webhook.verify_token,
         settings.webhook.targets,
+        settings.webhook.timeout,
+        settings.webhook.retry_for,
+        settings.webhook.route,
     )
     assert (Mode.ENFORCE, ColdStart.UNKNOWN, LedgerFailure.ALLOW, False) == (
         settings.policy.mode,
@@ -120,6 +123,47 @@ def test_what_is_no_address_is_refused(listen):
 def test_webhooks_are_forwarded_to_none_one_or_several(forward_to, targets):
     """Their order is kept: the first one decides."""
     assert targets == parsed({"webhook": {"forward_to": forward_to}}).webhook.targets
+
+
+def test_a_target_is_known_by_the_key_under_which_it_stands():
+    """Logs, metrics and mistakes name it so, for the URL itself may hold a secret."""
+    routes = [{"waba_id": ["1"], "forward_to": "http://a"}, {"phone_number_id": ["2"], "forward_to": ["http://b", "http://a"]}]
+    webhook = parsed({"webhook": {"forward_to": ["", "http://c"], "route": routes}}).webhook
+
+    assert (("forward_to[1]", "http://c"),) == webhook.forwards
+    assert [
+        (("route[0].forward_to", "http://a"),),
+        (("route[1].forward_to[0]", "http://b"), ("route[1].forward_to[1]", "http://a")),
+    ] == [webhook.routed(n) for n in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "own"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", True),
+        ("127.0.0.1:8080", "http://LOCALHOST:8080/any/path", True),
+        ("127.0.0.1:80", "http://127.0.0.1/", True),
+        ("127.0.0.1:443", "https://127.0.0.1/", True),
+        ("localhost:8080", "http://[::1]:8080/", True),
+        ("0.0.0.0:8080", "http://0.0.0.0:8080/", True),
+        ("[::]:8080", "http://127.0.0.1:8080/", True),
+        ("gate.internal:8080", "http://user@Gate.Internal.:8080/", True),
+        ("127.0.0.1:8080", "http://127.0.0.1:8081", False),
+        ("127.0.0.1:8080", "http://127.0.0.1/", False),
+        ("127.0.0.1:8080", "http://[::1]:8080", False),
+        ("0.0.0.0:8080", "http://app.internal:8080", False),
+        ("127.0.0.1:0", "http://127.0.0.1:8080", False),
+    ],
+)
+def test_a_webhook_is_not_forwarded_to_the_gate_itself(listen, url, own):
+    """It would go round until the last connection is taken. What only the network knows cannot be told here."""
+    raw = {"server": {"listen": listen, "admin_listen": "127.0.0.1:1"}, "webhook": {"forward_to": url}}
+    try:
+        refused = parsed(raw) is None
+    except ConfigError as error:
+        refused = "test.toml: $.webhook.forward_to: the gate's own address ($.server.listen)" == str(error)
+
+    assert own == refused
 
 
 def test_a_variable_of_the_environment_is_read():
@@ -241,6 +285,25 @@ def test_what_is_shown_has_no_secret():
 def test_a_ledgers_password_is_not_shown_wherever_it_stands(url):
     """redis-py reads one from the query too."""
     assert "hidden" not in described(parsed({"ledger": {"url": url}}))["ledger"]["url"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://app.internal:3000/hooks/whatsapp", "https://app.internal:3000/hooks/whatsapp"),
+        ("https://user:hid@den@app/hook", "https://…@app/hook"),
+        ("https://app/hook?token=hidden&x=1", "https://app/hook?…"),
+        ("https://app/hook?", "https://app/hook?"),
+    ],
+)
+def test_an_apps_secret_is_not_shown(url, shown):
+    """A webhook's URL may carry a password or a token; in a list and in a route too."""
+    route = {"waba_id": ["1"], "forward_to": url}
+    [once, listed] = [
+        described(parsed({"webhook": {"forward_to": given, "route": [route]}}))["webhook"] for given in (url, ["http://a", url])
+    ]
+
+    assert (shown, ["http://a", shown], shown) == (once["forward_to"], listed["forward_to"], once["route"][0]["forward_to"])
 
 
 def test_settings_are_frozen():

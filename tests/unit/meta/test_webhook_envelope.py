@@ -19,6 +19,7 @@ INBOUND = Inbound(
     at=1750030000000,
     wa_id="16505551234",
     type="text",
+    wish="Secret",
     own_number="15550783881",
 )
 STATUS = Status(
