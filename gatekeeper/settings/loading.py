@@ -13,10 +13,10 @@ import msgspec
 
 from gatekeeper.core.errors import ConfigError
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.vocabulary import Money, micros, money
+from gatekeeper.core.vocabulary import Duration, Money, Size, micros, money
 from gatekeeper.settings.mistakes import mistakes
 from gatekeeper.settings.policies import market_mistakes
-from gatekeeper.settings.sections import Duration, Settings, Size, Webhook
+from gatekeeper.settings.sections import Settings, Webhook
 
 _DURATION = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _SIZE = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -82,6 +82,8 @@ def described(settings: Settings) -> dict[str, Any]:
         account["access_token"] = "set" if account["access_token"] else "absent"
     for section, key in _DURATIONS:
         shown[section][key] = f"{shown[section][key]}ms"
+    for hold in shown["policy"]["hold"]:
+        hold["deadline"] = f"{hold['deadline']}ms"
     shown["ledger"]["url"] = re.sub(r"(?<=//)[^/?]*(?=@)|(?<=password=)[^&]*", "…", shown["ledger"]["url"])
     for forwarding in (shown["webhook"], *shown["webhook"]["route"]):
         forwarding["forward_to"] = _hidden(forwarding["forward_to"])

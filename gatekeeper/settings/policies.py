@@ -12,6 +12,9 @@ from gatekeeper.settings.sections import Settings
 _Mistake = tuple[str, str]
 # What a message may be reported as besides what it is.
 _REPORTED = ("referral_conversion", "user_initiated", "business_initiated")
+# A list is walked in one atomic step; and Meta keeps an uploaded file, which a message may name, for 30 days.
+_MOST_TEXTS, _LONGEST_WAIT_H, _MOST_BYTES_MIB = 100, 720, 1
+_HOUR_MS = 3_600_000
 _CATEGORIES = frozenset((*Product, *_REPORTED))
 
 
@@ -35,11 +38,19 @@ def policy_mistakes(policy: Policy) -> Iterator[_Mistake]:
         limit = getattr(limits, key)
         if limit is not None and limit < 1:
             yield f"$.policy.limits.{key}", "at least 1"
-    for n, fallback in enumerate(policy.fallback):
-        for key in ("template", "language"):
-            if not getattr(fallback, key).strip():
-                yield f"$.policy.fallback[{n}].{key}", "must not be empty"
-        yield from _ids(fallback.phone_number_id, f"$.policy.fallback[{n}].phone_number_id")
+    for kind in ("hold", "fallback"):
+        for n, one in enumerate(getattr(policy, kind)):
+            for key in ("template", "language"):
+                if not getattr(one, key).strip():
+                    yield f"$.policy.{kind}[{n}].{key}", "must not be empty"
+            yield from _ids(one.phone_number_id, f"$.policy.{kind}[{n}].phone_number_id")
+    for n, hold in enumerate(policy.hold):
+        if not 1 <= hold.max_texts <= _MOST_TEXTS:
+            yield f"$.policy.hold[{n}].max_texts", f"from 1 to {_MOST_TEXTS}"
+        if hold.deadline > _LONGEST_WAIT_H * _HOUR_MS:
+            yield f"$.policy.hold[{n}].deadline", f"at most {_LONGEST_WAIT_H}h"
+        if hold.max_bytes > _MOST_BYTES_MIB << 20:
+            yield f"$.policy.hold[{n}].max_bytes", f"at most {_MOST_BYTES_MIB}MiB"
     for key in ("opt_out_keywords", "opt_in_keywords"):
         for m, word in enumerate(getattr(policy, key)):
             if not word.strip():

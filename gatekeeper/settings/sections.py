@@ -10,17 +10,10 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.policy import Policy
+from gatekeeper.core.vocabulary import Duration, Size
 
 DEFAULT_UPSTREAM = "https://graph.facebook.com"
 EMBEDDED = "embedded"
-
-
-class Duration(int):
-    """Milliseconds, written `250ms`, `5s`, `2m` or `1h`."""
-
-
-class Size(int):
-    """Bytes, written `512KiB` or `1MiB`."""
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

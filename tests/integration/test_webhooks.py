@@ -348,8 +348,10 @@ async def test_the_first_app_decides(second, open_house, graph, wire):
     other = closed_port() if second == "down" else f"{wire.url}/500"
     house = await open_house(graph.url, webhook={"forward_to": [f"{wire.url}/first", other]})
     answer = await house.webhook(BODY)
+    told = {"/first"} if second == "down" else {"/first", "/500"}
+    await eventually(lambda: told == {request.target for request in wire.arrived if request.body})
 
-    assert (201, "/first") == (answer.status, wire.arrived[0].target)
+    assert 201 == answer.status
     assert {BODY} == {request.body for request in wire.arrived}
 
 
@@ -357,8 +359,9 @@ async def test_a_first_app_that_is_down_leaves_the_second_its_webhook(open_house
     """Who comes second is told all the same."""
     house = await open_house(graph.url, webhook={"forward_to": [closed_port(), wire.url]})
     answer = await house.webhook(BODY)
+    await eventually(lambda: [BODY] == [request.body for request in wire.arrived])
 
-    assert (502, [BODY]) == (answer.status, [request.body for request in wire.arrived])
+    assert 502 == answer.status
 
 
 async def test_what_is_not_metas_reaches_no_app(open_house, graph, wire):

@@ -233,6 +233,9 @@ def test_the_marketing_api_is_remembered():
         ],
         (message("interactive", category="authentication"), 100, "category"),
         (message("text", category="authentication", to=None, recipient=BSUID), 131062, "to"),
+        (message("text", to=BSUID), 131009, "into recipient"),
+        (message("template", to=f" {BSUID.lower()} ", recipient=BSUID), 131009, "into recipient"),
+        (message("text", to="US.ENT.11815799212886844830"), 131009, "into recipient"),
         *[({**ENVELOPE, "type": type_, type_: {"payload": "x"}}, 131051, "type") for type_ in INBOUND_ONLY],
     ],
 )
