@@ -15,7 +15,7 @@ from gatekeeper import __version__, explaining, finance, rates
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError, GatekeeperError, InputError
 from gatekeeper.replay import replay
-from gatekeeper.server.app import serve
+from gatekeeper.server.serving import serve
 from gatekeeper.settings import described, load_all
 from gatekeeper.telemetry import logger
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from typing import Any, TextIO
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
 LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
 STARTED, STOPPED, ONE_WORKER = "started", "stopped", "workers_ignored"
+WORKER_STARTED, WORKER_DIED = "worker_started", "worker_died"
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # the variable by which prometheus-client is told that there are several of us
 RELOADED, RELOAD_FAILED, RESTART_NEEDED = "reloaded", "reload_failed", "restart_needed"
 FORWARD_FAILED, FORWARD_DROPPED = "forward_failed", "forward_dropped"
 TEMPLATES_READ, TEMPLATES_UNREAD, TEMPLATE_CHANGED = "templates_read", "templates_unread", "template_changed"
@@ -29,6 +33,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         one: Any = {"registry": self.registry}
+        summed, highest, lowest = ({**one, "multiprocess_mode": f"live{mode}"} for mode in ("sum", "max", "min"))
         self.decisions = Counter("gatekeeper_decisions", "Decided sends.", ["verdict", "reason", "category"], **one)
         self.answers = Counter(
             "gatekeeper_answers",
@@ -64,15 +69,23 @@ class Metrics:
             "gatekeeper_forward_dead_letters", "Webhooks given up for such a target.", ["target", "reason"], **one
         )
         self.forward_queue = Gauge(
-            "gatekeeper_forward_queue", "Webhooks that wait for a target or are on their way.", ["target"], **one
+            "gatekeeper_forward_queue",
+            "Webhooks that wait for a target or are on their way.",
+            ["target"],
+            multiprocess_mode="livesum",
+            **one,
         )
-        self.forward_queue_bytes = Gauge("gatekeeper_forward_queue_bytes", "How much memory they take.", ["target"], **one)
+        self.forward_queue_bytes = Gauge("gatekeeper_forward_queue_bytes", "How much memory they take.", ["target"], **summed)
         self.forward_seconds = Histogram(
             "gatekeeper_forward_seconds", "From handing on to the answer.", ["target"], buckets=_SECONDS, **one
         )
-        self.templates = Gauge("gatekeeper_templates", "Templates of the accounts, by status.", ["status"], **one)
+        self.templates = Gauge("gatekeeper_templates", "Templates of the accounts, by status.", ["status"], **highest)
         self.template_quality = Gauge(
-            "gatekeeper_template_quality", "Templates of which Meta told a quality, by it.", ["score"], **one
+            "gatekeeper_template_quality",
+            "Templates of which Meta told a quality, by it.",
+            ["score"],
+            multiprocess_mode="livemax",
+            **one,
         )
         self.template_reads = Counter(
             "gatekeeper_template_reads", "Questions to Meta for templates: a whole list or one name.", ["what", "outcome"], **one
@@ -89,8 +102,8 @@ class Metrics:
             "gatekeeper_upstream_seconds", "From forwarding to the answer.", buckets=_SECONDS, **one
         )
         self.reloads = Counter("gatekeeper_reloads", "Changed configurations, by what became of them.", ["outcome"], **one)
-        self.policy_stale = Gauge("gatekeeper_policy_stale", "Whether the configuration's file has a mistake.", **one)
-        self.ledger_up = Gauge("gatekeeper_ledger_up", "Whether the ledger answers.", **one)
+        self.policy_stale = Gauge("gatekeeper_policy_stale", "Whether the configuration's file has a mistake.", **highest)
+        self.ledger_up = Gauge("gatekeeper_ledger_up", "Whether the ledger answers.", **lowest)
         self.ledger_failures = Counter(
             "gatekeeper_ledger_failures", "Decisions and webhooks that the ledger did not answer.", **one
         )
@@ -114,6 +127,15 @@ def logger(stream: TextIO | None = None) -> structlog.stdlib.BoundLogger:
     )
     bound: structlog.stdlib.BoundLogger = structlog.get_logger()
     return bound
+
+
+def exposed(metrics: Metrics) -> bytes:
+    """Write every metric as Prometheus reads it, added up over the workers where there are several."""
+    registry = metrics.registry
+    if METRICS_DIR in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
 
 
 class Few:

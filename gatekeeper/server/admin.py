@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.decision import SECOND_MS
@@ -20,7 +20,7 @@ from gatekeeper.server.checking import Checking
 from gatekeeper.server.reload import Reload
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import LedgerFailure, Settings, described
-from gatekeeper.telemetry import Metrics
+from gatekeeper.telemetry import Metrics, exposed
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SINCE, _DENIED, _USED, _ASSUMED = "<", "!", "*", "?"
@@ -108,7 +108,7 @@ class Admin:
         return web.json_response(body=msgspec.json.encode(said))
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=exposed(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _accounts(self, _: web.Request) -> web.Response:
         try:

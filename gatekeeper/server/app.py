@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from gatekeeper.core.data import data_dir
-from gatekeeper.core.errors import ConfigError, LedgerError
+from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.engine import Engine
 from gatekeeper.ledger.embedded import EmbeddedLedger
@@ -30,14 +28,14 @@ from gatekeeper.server.listener import Listener
 from gatekeeper.server.reload import Reload
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
+from gatekeeper.server.sockets import BACKLOG, listening, url_of
 from gatekeeper.server.targets import session
 from gatekeeper.server.templates import Rounds, TemplateReader
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
-from gatekeeper.settings import EMBEDDED, Settings, address
-from gatekeeper.telemetry import LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, ONE_WORKER, STARTED, STOPPED, Metrics
-
-_BACKLOG = 1024
+from gatekeeper.server.workers import place
+from gatekeeper.settings import EMBEDDED, Settings
+from gatekeeper.telemetry import LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, Metrics
 
 
 def unix_ms() -> int:
@@ -67,33 +65,23 @@ async def running(
 
     ConfigError: an address or a data file is wrong. LedgerError: the embedded ledger cannot start.
     """
-    metrics = Metrics()
-    book = Rulebook.load(data_dir("config"))
-    loaded = settings
+    metrics, book = Metrics(), Rulebook.load(data_dir("config"))
+    loaded, ours = settings, place()
+    if ours is not None:  # what the parent holds is where it says
+        server = msgspec.structs.replace(settings.server, listen=ours.listen, admin_listen=ours.admin_listen)
+        settings = msgspec.structs.replace(settings, server=server)
     if sandbox:
         settings = _with_secrets(settings)
     async with contextlib.AsyncExitStack() as stack:
-        bound = _bound(settings.server.listen, "listen", stack)
-        admin_bound = _bound(settings.server.admin_listen, "admin_listen", stack)
-        ledger = await _ledger(settings, metrics, log, stack)
-        customer_routes: list[web.RouteDef] = []
-        followers: list[Callable[[Settings], None]] = []
-        if sandbox:
-            graph = Sandbox(
-                book=book,
-                ledger=ledger,
-                settings=settings,
-                app_secret=settings.webhook.app_secret,
-                webhook_url=_url(bound) + settings.webhook.path,
-                now=now,
-                log=log,
-            )
-            await graph.start()
-            stack.push_async_callback(graph.stop)
+        shared = ours is not None
+        bound = listening(settings.server.listen, "listen", stack, shared=shared)
+        admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=shared)
+        url = ours.ledger_url if ours else await ledger_url(settings, metrics, log, stack)
+        ledger = _ledger(url, settings, metrics, log, stack)
+        graph = await _sandbox(settings, book, ledger, url_of(bound), now, log, stack) if sandbox else None
+        if graph is not None:
             upstream_settings = msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
             settings = msgspec.structs.replace(settings, upstream=upstream_settings)
-            customer_routes = graph.customer_routes()
-            followers.append(graph.follow)
         reader = TemplateReader(settings.upstream)
         stack.push_async_callback(reader.close)
         engine = Engine(settings, book, ledger, metrics, reader=reader)
@@ -104,14 +92,15 @@ async def running(
         forwarding = Forwarding(settings.webhook, apps, courses, metrics, log)
         webhooks = Webhooks(engine, settings.webhook, forwarding, metrics, log, now)
         sends = Sends(engine, upstream, settings, metrics, log, now)
-        rounds = Rounds(engine.registry, log, now)
+        rounds, reads = Rounds(engine.registry, log, now), ours is None or ours.number == 1  # one worker reads them for all
 
         def follow(new: Settings, book: Rulebook) -> None:
             current = msgspec.structs.replace(settings, policy=new.policy, account=new.account)
             engine.follow(current, book)
-            rounds.follow(current.account)
-            for one in followers:
-                one(current)
+            if reads:
+                rounds.follow(current.account)
+            if graph is not None:
+                graph.follow(current)
             stack.callback(courses.create_task(_balanced(engine)).cancel)
 
         reload = Reload(config, loaded, follow, metrics, log, now)
@@ -121,28 +110,38 @@ async def running(
         listener = Listener(sends, webhooks, side_doors, settings.webhook.path, log, courses)
         grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)
-        admin = Admin(engine, upstream, settings, metrics, now, reload).application(*customer_routes)
+        admin = Admin(engine, upstream, settings, metrics, now, reload).application(*(graph.customer_routes() if graph else ()))
         await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
         await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
         stack.callback(forwarding.stop, grace)
-        await stack.enter_async_context(rounds.going(settings.account))
-        yield Gate(_url(bound), _url(admin_bound), engine, settings, reload)
+        if reads:
+            await stack.enter_async_context(rounds.going(settings.account))
+        yield Gate(url_of(bound), url_of(admin_bound), engine, settings, reload)
 
 
-async def serve(settings: Settings, log: Any, *, sandbox: bool = False, config: Path | None = None) -> None:
-    """Run a gate until SIGTERM or SIGINT; SIGHUP has it read *config* again."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings, log, sandbox=sandbox, config=config) as gate:
-        loop.add_signal_handler(signal.SIGHUP, gate.reload.ask)
-        if settings.server.workers > 1:
-            log.warning(ONE_WORKER, workers=settings.server.workers)
-        log.info(STARTED, listen=gate.url, admin=gate.admin_url, upstream=gate.settings.upstream.base_url, sandbox=sandbox)
-        _greet(gate, sandbox=sandbox)
-        await stop.wait()
-    log.info(STOPPED)
+async def _sandbox(
+    settings: Settings,
+    book: Rulebook,
+    ledger: Ledger,
+    url: str,
+    now: Callable[[], int],
+    log: Any,
+    stack: contextlib.AsyncExitStack,
+) -> Sandbox:
+    """The look-alike of the Cloud API, which posts its webhooks to *url*."""
+    webhook = settings.webhook
+    graph = Sandbox(
+        book=book,
+        ledger=ledger,
+        settings=settings,
+        app_secret=webhook.app_secret,
+        webhook_url=url + webhook.path,
+        now=now,
+        log=log,
+    )
+    await graph.start()
+    stack.push_async_callback(graph.stop)
+    return graph
 
 
 async def _balanced(engine: Engine) -> None:
@@ -154,8 +153,8 @@ async def _balanced(engine: Engine) -> None:
             await asyncio.sleep(PROBE_S)
 
 
-async def _ledger(settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> Ledger:
-    """The ledger of the configuration; the embedded one is started, watched and stopped with us."""
+async def ledger_url(settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> str:
+    """Where the ledger of the configuration is; the embedded one is started, watched and stopped with us."""
     url = settings.ledger.url
 
     def told(event: str, fields: dict[str, object]) -> None:
@@ -168,7 +167,10 @@ async def _ledger(settings: Settings, metrics: Metrics, log: Any, stack: context
         await embedded.start()
         stack.push_async_callback(embedded.stop)
         url = embedded.url
+    return url
 
+
+def _ledger(url: str, settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> Ledger:
     def changed(up: bool) -> None:  # noqa: FBT001
         metrics.ledger_up.set(up)
         log.warning(LEDGER_BACK if up else LEDGER_LOST)
@@ -179,37 +181,11 @@ async def _ledger(settings: Settings, metrics: Metrics, log: Any, stack: context
     return ledger
 
 
-def _bound(listen: str, key: str, stack: contextlib.AsyncExitStack) -> socket.socket:
-    """Take an address, before anything is started for it; ConfigError when it cannot be had."""
-    host, port = address(listen)
-    try:
-        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(where)
-        bound.listen(_BACKLOG)  # a second gate on this address fails here, whichever of the two came first
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"$.server.{key}: cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
-    return bound
-
-
 async def _listen(runner: web.BaseRunner, bound: socket.socket, stack: contextlib.AsyncExitStack) -> None:
     """Accept connections until the gate stops."""
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, bound, backlog=_BACKLOG).start()
-
-
-def _url(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"http://{_reachable(host)}:{port}"
-
-
-def _reachable(host: str) -> str:
-    """A host to connect to for one to listen on."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-    return f"[{host}]" if ":" in host else host
+    await web.SockSite(runner, bound, backlog=BACKLOG).start()
 
 
 def _with_secrets(settings: Settings) -> Settings:
@@ -221,14 +197,3 @@ def _with_secrets(settings: Settings) -> Settings:
         verify_token=webhook.verify_token or secrets.token_hex(8),
     )
     return msgspec.structs.replace(settings, webhook=webhook)
-
-
-def _greet(gate: Gate, *, sandbox: bool) -> None:
-    """Tell a person at a terminal where things are; the log goes to standard error."""
-    upstream = "the built-in sandbox" if sandbox else gate.settings.upstream.base_url
-    lines = [
-        f"gatekeeper is ready, in front of {upstream}",
-        f"  sends and webhooks  {gate.url}",
-        f"  health and state    {gate.admin_url}",
-    ]
-    print("\n".join(lines), file=sys.stdout, flush=True)  # noqa: T201

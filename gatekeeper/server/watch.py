@@ -16,6 +16,7 @@ from gatekeeper.server.http import WINDOWS
 _ADVICE = "Send each message by itself to …/messages."
 _TOO_LARGE = Found(status=413, details=f"The body is too large to be read, and may hold a message. {_ADVICE}")
 _UNKNOWN = Found(status=415, details=f"The Content-Encoding is not one of gzip, deflate and identity. {_ADVICE}")
+_TELLING = ("batch", "messages", "method")
 _STEP = 1 << 18
 _MEMBERS, _LAYERS = 8, 3
 
@@ -123,7 +124,7 @@ class Watch:
             self.too_large()
 
     def _judge(self, body: bytes, *, broken: bool) -> None:
-        if not self._always and not mentions(body, "batch") and not mentions(body, "messages"):
+        if not self._always and not any(mentions(body, word) for word in _TELLING):
             return
         told, unreadable = Pairs(), True
         for type_ in self._types if not broken else ():

@@ -1,0 +1,77 @@
+"""Own the process that serves: its signals, its workers, and what a person at a terminal is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from gatekeeper.server.app import ledger_url, running
+from gatekeeper.server.sockets import listening, url_of, written
+from gatekeeper.server.workers import Place, Workers, arguments, orphaned, place, say_ready
+from gatekeeper.settings import Settings
+from gatekeeper.telemetry import ONE_WORKER, STARTED, STOPPED, Metrics
+
+
+async def serve(settings: Settings, log: Any, *, sandbox: bool = False, config: Path | None = None) -> None:
+    """Run a gate, or as many as the configuration wants, until SIGTERM or SIGINT; SIGHUP has them read *config* again."""
+    stop, ours = asyncio.Event(), place()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if settings.server.workers > 1 and ours is None and not sandbox:
+        await _serve_many(settings, log, stop, config)
+    else:
+        await _serve_one(settings, log, stop, ours, sandbox=sandbox, config=config)
+    log.info(STOPPED, worker=ours and ours.number)
+
+
+async def _serve_one(
+    settings: Settings, log: Any, stop: asyncio.Event, ours: Place | None, *, sandbox: bool, config: Path | None
+) -> None:
+    """Serve in this process, until it is to stop or its parent is gone."""
+    loop = asyncio.get_running_loop()
+    async with running(settings, log, sandbox=sandbox, config=config) as gate:
+        loop.add_signal_handler(signal.SIGHUP, gate.reload.ask)
+        if settings.server.workers > 1 and sandbox:
+            log.warning(ONE_WORKER, workers=settings.server.workers)
+        upstream = gate.settings.upstream.base_url
+        log.info(STARTED, listen=gate.url, admin=gate.admin_url, upstream=upstream, sandbox=sandbox, worker=ours and ours.number)
+        if ours is None:
+            _greet(gate.url, gate.admin_url, "the built-in sandbox" if sandbox else upstream)
+            await stop.wait()
+        else:
+            say_ready()
+            waiting = [loop.create_task(stop.wait()), loop.create_task(orphaned())]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+
+
+async def _serve_many(settings: Settings, log: Any, stop: asyncio.Event, config: Path | None) -> None:
+    """Hold the addresses and the ledger, and keep the workers that serve running."""
+    async with contextlib.AsyncExitStack() as stack:
+        bound = listening(settings.server.listen, "listen", stack, shared=True, accepting=False)
+        admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=True, accepting=False)
+        url = await ledger_url(settings, Metrics(), log, stack)
+        places = [
+            Place(number=n, ledger_url=url, listen=written(bound), admin_listen=written(admin_bound))
+            for n in range(1, settings.server.workers + 1)
+        ]
+        workers = Workers(arguments(config), places, log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, workers.send, signal.SIGHUP)
+        log.info(STARTED, listen=url_of(bound), admin=url_of(admin_bound), workers=len(places))
+        await workers.run(stop, lambda: _greet(url_of(bound), url_of(admin_bound), settings.upstream.base_url))
+
+
+def _greet(url: str, admin_url: str, upstream: str) -> None:
+    """Tell a person at a terminal where things are; the log goes to standard error."""
+    lines = [
+        f"gatekeeper is ready, in front of {upstream}",
+        f"  sends and webhooks  {url}",
+        f"  health and state    {admin_url}",
+    ]
+    print("\n".join(lines), file=sys.stdout, flush=True)  # noqa: T201
