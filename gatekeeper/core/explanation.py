@@ -158,9 +158,7 @@ def _read(plan: Plan, guard: Guard, reading: int, outcome: Outcome) -> str:
             return f"{money(reading)} of {money(guard.limit)} {currency} is spent or reserved, and this message takes {takes}"
         case Kind.SPACED:
             return (
-                f"the next one is due in {reading} ms"
-                if reading
-                else f"{guard.burst} at once, and as many in {guard.every} ms"
+                f"the next one is due in {reading} ms" if reading else f"{guard.burst} at once, and as many in {guard.every} ms"
             )
         case Kind.DISTINCT:
             return f"{reading} of {guard.limit} recipients were reached outside a window"

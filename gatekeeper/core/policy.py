@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from gatekeeper.core.checks import Checks
-from gatekeeper.core.vocabulary import Mode, Money
+from gatekeeper.core.vocabulary import Duration, Mode, Money, Size
 
 
 class ColdStart(StrEnum):
@@ -55,6 +55,9 @@ class Period(StrEnum):
     MONTH = "month"
 
 
+_DAY_MS = 86_400_000
+
+
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
 
@@ -96,14 +99,36 @@ class Limits(_Section, frozen=True, kw_only=True):
     mode: Mode = Mode.ENFORCE
 
 
-class Fallback(_Section, frozen=True, kw_only=True):
-    """`[[policy.fallback]]`: the template that a free-form text outside the window goes out as."""
+class _Instead(_Section, frozen=True, kw_only=True):
+    """The template that goes out where a free-form message may not, and for whom."""
 
     template: str
     language: str
     text_parameter: bool = False
     caller: tuple[str, ...] = ()
     phone_number_id: tuple[str, ...] = ()
+
+    def is_for(self, *, caller: str, phone_number_id: str) -> bool:
+        """Whether it is for this caller and number."""
+        return (not self.caller or caller in self.caller) and (
+            not self.phone_number_id or phone_number_id in self.phone_number_id
+        )
+
+
+class Fallback(_Instead, frozen=True, kw_only=True):
+    """`[[policy.fallback]]`: the template that a free-form text outside the window goes out as."""
+
+
+class Hold(_Instead, frozen=True, kw_only=True):
+    """
+    `[[policy.hold]]`: a free-form message outside the window waits until the recipient answers the template that asks for it.
+
+    It waits no longer than *deadline*; so many for each recipient, of so many bytes each.
+    """
+
+    deadline: Duration = Duration(_DAY_MS)
+    max_texts: int = 20
+    max_bytes: Size = Size(64 << 10)
 
 
 class Policy(_Section, frozen=True, kw_only=True):
@@ -118,6 +143,7 @@ class Policy(_Section, frozen=True, kw_only=True):
     rule: tuple[Rule, ...] = ()
     budget: tuple[Budget, ...] = ()
     limits: Limits = Limits()
+    hold: tuple[Hold, ...] = ()
     fallback: tuple[Fallback, ...] = ()
     checks: Checks = Checks()
 
@@ -127,13 +153,11 @@ class Policy(_Section, frozen=True, kw_only=True):
         return bool(self.rule or self.budget or self.limits != Limits())
 
 
+def hold(policy: Policy, *, caller: str, phone_number_id: str) -> Hold | None:
+    """The first hold that is for this caller and number."""
+    return next((one for one in policy.hold if one.is_for(caller=caller, phone_number_id=phone_number_id)), None)
+
+
 def fallback(policy: Policy, *, caller: str, phone_number_id: str) -> Fallback | None:
     """The first fallback that is for this caller and number."""
-    return next(
-        (
-            one
-            for one in policy.fallback
-            if (not one.caller or caller in one.caller) and (not one.phone_number_id or phone_number_id in one.phone_number_id)
-        ),
-        None,
-    )
+    return next((one for one in policy.fallback if one.is_for(caller=caller, phone_number_id=phone_number_id)), None)

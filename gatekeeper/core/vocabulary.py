@@ -217,6 +217,14 @@ class Money(int):
     """Micro-units of a currency, written as a plain decimal string."""
 
 
+class Duration(int):
+    """Milliseconds, written `250ms`, `5s`, `2m` or `1h`."""
+
+
+class Size(int):
+    """Bytes, written `512KiB` or `1MiB`."""
+
+
 def money(micros: int) -> str:
     """Write micro-units of a currency as a plain decimal string without trailing zeros."""
     text = f"{Decimal(micros) / MICROS:f}"

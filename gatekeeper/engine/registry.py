@@ -69,8 +69,9 @@ class Registry:
             languages = self._reading.answered(account, name, now=now)
             if (template is None or template.category is None) and languages is None:
                 languages = await self._reading.ask(account, name, kept, now=now)
-                kept = await self._read(number, now=now, anew=languages is not None)
-                template = facts.template(account, name, language, kept.said)
+                if languages is not None:
+                    kept = await self._read(number, now=now, anew=True)
+                    template = facts.template(account, name, language, kept.said)
         except LedgerError:
             return Known(account=account, template=facts.template(account, name, language, {}), reachable=False)
         if template is None and languages is not None and not _alike(language, languages):

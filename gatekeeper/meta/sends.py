@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.checks import TITLES, Component
+from gatekeeper.core.recipients import is_bsuid
 from gatekeeper.meta.batch import BATCHES, mentions
 from gatekeeper.meta.bodies import Members, UnreadableBody, present, query_members, read, read_object, readings, spelled
 from gatekeeper.meta.components import read_components
@@ -208,10 +209,14 @@ def _given(content: Members, name: str, type_: str) -> bool:
 
 
 def _to(members: Members) -> str | None:
+    """Meta takes a BSUID here for a number that nobody has, answers with a message id and sends nothing (reported 2026-07-24)."""
     value = _value(members, "to")
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return str(value)
-    return _as_string(value, "to")
+    to = _as_string(value, "to")
+    if to is not None and is_bsuid(to.strip()):
+        raise MalformedSend(INVALID_VALUE, "The parameter to takes a phone number. Put a business-scoped user ID into recipient.")
+    return to
 
 
 def _is_group(members: Members) -> bool:

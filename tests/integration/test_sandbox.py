@@ -25,6 +25,7 @@ from gatekeeper.core.settlement import Settlement
 from gatekeeper.core.vocabulary import Reason
 from gatekeeper.engine import Engine
 from gatekeeper.ledger.ledger import Ledger
+from gatekeeper.meta.listing import decode_page
 from gatekeeper.meta.responses import decode_answer
 from gatekeeper.meta.sends import decode_send
 from gatekeeper.meta.signature import verify
@@ -767,8 +768,8 @@ async def test_templates_are_listed_page_by_page(world):
         names += [row["name"] for row in page["data"]]
         pages += 1
 
-    assert 3 == pages
-    assert ["promo", "paused", "rejected", "hello_world", "order_update", "summer_sale", "login_code"] == names
+    assert 4 == pages
+    assert ["promo", "paused", "rejected", *(template.name for template in BUILT_IN)] == names
 
 
 @pytest.mark.parametrize(
@@ -776,7 +777,7 @@ async def test_templates_are_listed_page_by_page(world):
     [
         ("name=promo", ["promo"]),
         ("status=PAUSED", ["paused"]),
-        ("category=AUTHENTICATION", ["login_code"]),
+        ("category=AUTHENTICATION", ["login_code", "one_time_password"]),
         ("language=de", ["promo"]),
         ("name=nothing", []),
     ],
@@ -808,3 +809,79 @@ async def test_a_page_that_cannot_be_is_refused(world, asked):
     status, said = await world.call("GET", f"/v23.0/{WABA}/message_templates?{asked}")
 
     assert (400, 100) == (status, said["error"]["code"])
+
+
+FILLED = {
+    "delivery_photo": [
+        {"type": "header", "parameters": [{"type": "image", "image": {"id": "1"}}]},
+        {"type": "body", "parameters": [{"type": "text", "text": "Ann"}, {"type": "text", "text": "noon"}]},
+        {"type": "button", "sub_type": "url", "index": "1", "parameters": [{"type": "text", "text": "77"}]},
+    ],
+    "appointment_reminder": [
+        {"type": "header", "parameters": [{"type": "text", "parameter_name": "place", "text": "Berlin"}]},
+        {
+            "type": "body",
+            "parameters": [
+                {"type": "text", "parameter_name": "first_name", "text": "Ann"},
+                {"type": "text", "parameter_name": "time", "text": "noon"},
+            ],
+        },
+    ],
+    "one_time_password": [
+        {"type": "body", "parameters": [{"type": "text", "text": "123456"}]},
+        {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "123456"}]},
+    ],
+}
+
+
+def filled(name: str, components: list) -> dict:
+    body = template(name)
+    return {**body, "template": {**body["template"], "components": components}}
+
+
+@pytest.mark.parametrize("name", FILLED)
+async def test_a_template_that_says_what_it_asks_for_takes_just_that(world, name):
+    """The sandbox holds a send against the components that it lists, as Meta does."""
+    status, _ = await world.call("POST", f"/v23.0/{NUMBER}/messages", json=filled(name, FILLED[name]))
+
+    assert 200 == status
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "code"),
+    [
+        ("delivery_photo", 0, 132012),
+        ("delivery_photo", 1, 132000),
+        ("delivery_photo", 2, 131008),
+        ("appointment_reminder", 0, 132000),
+        ("appointment_reminder", 1, 132000),
+        ("one_time_password", 0, 132000),
+        ("one_time_password", 1, 131008),
+    ],
+)
+async def test_a_template_that_lacks_something_is_refused(world, name, left_out, code):
+    """With Meta's code, whatever the gate's own checks are set to."""
+    components = [component for n, component in enumerate(FILLED[name]) if n != left_out]
+    status, said = await world.call("POST", f"/v23.0/{NUMBER}/messages", json=filled(name, components))
+
+    assert (400, code) == (status, said["error"]["code"])
+
+
+@pytest.mark.parametrize("name", ["hello_world", "order_update", "login_code"])
+async def test_a_template_that_does_not_say_takes_anything(world, name):
+    """Where nobody told the sandbox what is asked for, it does not list that either."""
+    status, _ = await world.call("POST", f"/v23.0/{NUMBER}/messages", json=filled(name, FILLED["delivery_photo"]))
+    _, page = await world.call("GET", f"/v23.0/{WABA}/message_templates?name={name}")
+
+    assert 200 == status
+    assert [False] == ["parameter_format" in listed for listed in page["data"]]
+
+
+async def test_what_the_sandbox_lists_is_what_it_asks_for(world):
+    """A gate that reads the list knows each template as it is."""
+    _, page = await world.call("GET", f"/v23.0/{WABA}/message_templates?limit=100")
+    read = {(row.name, row.language): row for row in decode_page(json.dumps(page).encode()).rows}
+    owned = {(one.name, one.language): one for one in (*ACCOUNT.template, *BUILT_IN)}
+
+    assert {key: one.shape for key, one in owned.items()} == {key: row.shape for key, row in read.items()}
+    assert {key: one.category or "marketing" for key, one in owned.items()} == {key: row.category for key, row in read.items()}
