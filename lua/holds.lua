@@ -7,11 +7,10 @@ Never    what it was taken for
 
 local gives = {}
 
-function gives.at_most(hold, delivered, cost)
+function gives.at_most(hold, _, cost)
   local kind, key, lifetime, amount = hold[1], hold[2], hold[3], hold[4]
-  local there = amount > 0 and redis.call('HEXISTS', key, 'reserved') == 1  -- or its period is long over
-  if there and redis.call('HINCRBY', key, 'reserved', -amount) <= 0 then redis.call('HDEL', key, 'reserved') end
-  if delivered and cost > 0 then
+  if amount > 0 and redis.call('HINCRBY', key, 'reserved', -amount) <= 0 then redis.call('HDEL', key, 'reserved') end
+  if cost > 0 then  -- of what was not delivered there is none
     redis.call('HINCRBY', key, 'spent', cost)
     keep(key, lifetime)
   end
@@ -35,6 +34,18 @@ function gives.distinct(hold, delivered, _, at)
   end
   if delivered then keep(key, lifetime) end
   return {hold[1], key, lifetime, held_key, name, 0}
+end
+
+function gives.turn(hold, delivered)
+  local kind, key, field, since = hold[1], thread(hold[2]), hold[3], hold[4]
+  local at, count = (redis.call('HGET', key, field) or '0 0'):match('^(%d+) (%d+)$')
+  if delivered or tonumber(at) ~= since then return {kind, key, field, 0} end
+  if tonumber(count) > 1 then
+    redis.call('HSET', key, field, string.format('%d %d', since, count - 1))
+  else
+    redis.call('HDEL', key, field)
+  end
+  return {kind, key, field, 0}
 end
 
 -- Give back what a record holds of its meter and guards. A group's next member finds its guards there, with nothing more to give back.

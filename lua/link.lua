@@ -54,7 +54,7 @@ local function merged(x, a, b)
   local function made_first(c) return lives(c) == 1 and -assumes(c) or assumes(c) end
 
   local open, speaks = first({counts, by_word, ends, since}, a, b), first({told_at, told}, a, b)
-  local found = {['!'] = denied, ['*'] = used, ['@'] = speaks[x .. '@'], [''] = open[x], ['<'] = open[x .. '<']}
+  local found = {['!'] = denied, ['*'] = used, ['@'] = speaks[x .. '@'], [''] = open[x], ['<'] = open[x .. '<'], ['#'] = open[x .. '#']}
   if word(speaks) > 0 then found['='] = speaks[x .. '='] end
   if counts(open) == 1 and word(speaks) >= by_word(open) and ends(open) > word(speaks) and told(speaks) > since(open) then
     found[''] = found['='] or found['']
@@ -72,7 +72,7 @@ end
 for x in pairs(known.from) do
   if not moves and from_key ~= to_key and (only == '' or only == x) then
     local found = known.to[x] and merged(x, from, to)
-    for _, sign in ipairs({'', '<', '!', '*', '?', '&', '=', '@'}) do
+    for _, sign in ipairs({'', '<', '#', '!', '*', '?', '&', '=', '@'}) do
       local field = x .. sign
       local value = found and found[sign] or not found and from[field] or false
       if value ~= (to[field] or false) then into[field] = value end

@@ -7,6 +7,7 @@ Never    what a clock, a price or a meter means
 A thread is a hash. A clock `x` of it has the fields
   x    open until         x<   opened at         x!   denied at: openings up to then never counted
   x*   used up at: openings up to then count no longer
+  x#   opened at, answers since
   x?   assumed open until  x&   by which reservation x=   Meta's own expiry of what is assumed    x@   when Meta said so
 A name that leads to another one has `link`, the key of that; `exact`, how exactly that tells a user; `said`, when Meta last said so.
 ]]

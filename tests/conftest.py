@@ -1,4 +1,4 @@
-"""What tests share: one throwaway Redis for the session, an empty ledger for each test, and a watch on what they leave behind."""
+"""What tests share: a throwaway Redis and Redis Cluster for the session, an empty ledger for each test, and a watch on what they leave."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from hypothesis import settings
 from redis import Redis
+from redis_cluster import cluster, flush
 
 from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import Ledger
@@ -56,6 +57,22 @@ def redis(redis_session: Redis) -> Redis:
 async def ledger(redis_url: str, redis: Redis) -> AsyncIterator[Ledger]:
     """Open an empty ledger in the test's own loop."""
     opened = Ledger(redis_url, timeout_ms=PATIENCE_MS)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """Run one cluster of three nodes for all tests that ask for it; the address of one of them."""
+    with cluster() as url:
+        yield url
+
+
+@pytest.fixture
+async def cluster_ledger(redis_cluster_url: str) -> AsyncIterator[Ledger]:
+    """Open an empty ledger on the cluster in the test's own loop."""
+    flush(redis_cluster_url)
+    opened = Ledger(redis_cluster_url, timeout_ms=PATIENCE_MS, cluster=True)
     yield opened
     await opened.close()
 

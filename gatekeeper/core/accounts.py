@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from gatekeeper.core.secret import Secret
 from gatekeeper.core.vocabulary import Money
 
 _Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
@@ -143,7 +144,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     currency: str = "USD"
     phone_number_ids: tuple[str, ...] = ()
     portfolio_id: str = ""
-    access_token: str = ""
+    access_token: Secret = Secret("")
+    inject_token: bool = False
     direct_send: bool = False
     ai_provider: bool = False
     service_exempt: bool = False

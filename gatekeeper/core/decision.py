@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.core.outcome import Hit, Outcome, platform, stopped, warned
+from gatekeeper.core.outcome import Hit, Outcome, dearest, platform, stopped, unkept, warned
 from gatekeeper.core.plan import Plan, Row, conversation_name
 from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.core.vocabulary import (
@@ -48,6 +48,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     state: State = State.WARM
     template: str | None = None
     hits: tuple[Hit, ...] = ()
+    unkept: tuple[Hit, ...] = ()
     retry_after: int | None = None
 
     @property
@@ -131,6 +132,8 @@ def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Deci
     said = _without_ledger(plan) if outcome is None else _picked(plan, outcome, clocks)
     if plan.sent.group:
         said |= {"price": None, "price_bound": PriceBound.UNKNOWN}
+    if outcome is None:
+        said["unkept"] = unkept(plan)
     hits = (*((refusing,) if refusing else ()), *warned(plan, outcome))
     if hits:
         said |= {"verdict": Verdict.ANNOTATE, "reason": hits[0].reason, "refusal": hits[0].refusal, "hits": hits}
@@ -191,8 +194,7 @@ def _unheard_of(plan: Plan, row: Row) -> dict[str, Any]:
 def _without_ledger(plan: Plan) -> dict[str, Any]:
     """Every case might hold: say what they agree on, and the most that any of them costs."""
     last = plan.rows[-1]
-    prices = [price for row in plan.rows for price in ((0, row.price) if row.meter else (row.price,))]
-    most = None if None in prices else max(price for price in prices if price is not None)
+    most = dearest(plan)
     may_be_free, may_cost = any(not row.charged or row.free for row in plan.rows), any(row.charged for row in plan.rows)
     unknown = may_be_free and may_cost
     window = any(not bar.refuse_open for bar in plan.bars)

@@ -7,7 +7,7 @@ import datetime as dt
 import msgspec
 
 from gatekeeper.core.guards import Guard, Kind, PlannedRule, pays, unmet
-from gatekeeper.core.outcome import Outcome
+from gatekeeper.core.outcome import Outcome, matched
 from gatekeeper.core.plan import Bar, Plan, Row, asked_of, conversation_name
 from gatekeeper.core.policy import Action, Policy, Rule
 from gatekeeper.core.rulebook import Rulebook
@@ -87,7 +87,7 @@ def _priced(plan: Plan, row: Row, outcome: Outcome) -> str:
 
 def _rules(plan: Plan, outcome: Outcome | None, policy: Policy, book: Rulebook, caller: str) -> list[Looked]:
     asked, planned = asked_of(plan, book, caller), {one.rule.name: (n, one) for n, one in enumerate(plan.rules, 1)}
-    matched = outcome.rule if outcome else 1 if plan.rules and plan.rules[0].certain else 0
+    first = matched(plan, outcome)
     found, ended = [], False
     for rule in policy.rule:
         n, one = planned.get(rule.name, (0, None))
@@ -98,9 +98,9 @@ def _rules(plan: Plan, outcome: Outcome | None, policy: Policy, book: Rulebook, 
             said = FAILS, f"the message does not meet: {', '.join(conditions)}"
         elif not plan.rows or (outcome is not None and not outcome.case):
             said = SKIPPED, "the platform refuses already"
-        elif outcome is None and n > matched:
+        elif outcome is None and n != first:
             said = UNKNOWN, "the ledger was not asked"
-        elif n == matched:
+        elif n == first:
             said, ended = _matched(plan, rule), True
         else:
             said = FAILS, f"the message does not meet: {_unmet_there(one, plan, outcome)}"

@@ -66,8 +66,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     A text that is to wait, as it is kept.
 
     *owner*: the decision that brings it. At most so many of a thread wait, until *deadline*, for *clock* to open. Who asks has
-    *patience* to do so; *look*: how long until a list is looked at again. *request* is what is to be sent, *secret* by which right,
-    unless its digest *proof* is that of what the recipient was asked by. *named*: what Meta called the recipient then.
+    *patience* to do so; *look*: how long until a list is looked at again. *proof*: the digest of the token that it came with, which
+    is not kept if the recipient was asked by the same. *named*: what Meta called the recipient then.
     """
 
     owner: str
@@ -77,10 +77,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     patience: int
     look: int
     lifetime: int
-    request: bytes
-    secret: bytes = b""
     proof: str = ""
     named: str = ""
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that is to wait: what is to be sent, and by which right."""
+
+    id: str
+    entry: Entry
+    request: bytes
+    secret: bytes
 
 
 def told(state: TextState, *, deadline: int, lease: int, now: int) -> TextState:

@@ -46,10 +46,11 @@ class Markets:
 
     def __init__(self, by_country: Mapping[str, Place], by_prefix: Mapping[str, Place]) -> None:
         self._by_country = by_country
+        self._by_prefix = by_prefix
         self._by_name = {_plain(market): market for place in by_country.values() for _, market in place.since}
         self._reach = max(map(len, by_prefix), default=0)
         # Callers' numbers cluster in few prefixes; a flood of others must not grow the process.
-        self._longest = functools.lru_cache(maxsize=_REMEMBERED)(functools.partial(_longest, by_prefix))
+        self._longest = functools.lru_cache(maxsize=_REMEMBERED)(self._found)
 
     @classmethod
     def load(cls, folder: Path) -> Markets:
@@ -79,6 +80,11 @@ class Markets:
         """Say which market *text* means: Meta writes `&` or `and`, and some partners capitals; None: none of ours."""
         return self._by_name.get(_plain(text))
 
+    def prefix(self, number: str) -> str:
+        """The leading digits of *number* that decide its place; empty where it has none."""
+        lengths = range(min(self._reach, len(number)), 0, -1)
+        return next((number[:length] for length in lengths if number[:length] in self._by_prefix), "")
+
     def _place(self, recipient: str) -> Place | None:
         # No calling code begins with 0: that is a number without its country.
         if recipient.isdigit() and recipient.isascii():
@@ -86,6 +92,9 @@ class Markets:
         if is_bsuid(recipient):
             return self._by_country.get(recipient[:2].upper(), _NOWHERE)
         return None
+
+    def _found(self, number: str) -> Place:
+        return self._by_prefix.get(self.prefix(number), _NOWHERE)
 
 
 def parse(countries: str, history: str) -> Markets:
@@ -135,10 +144,3 @@ def _shared(one: Place, other: Place, where: str) -> Place:
 
 def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("&", " and ").split())
-
-
-def _longest(by_prefix: Mapping[str, Place], number: str) -> Place:
-    for length in range(len(number), 0, -1):
-        if place := by_prefix.get(number[:length]):
-            return place
-    return _NOWHERE

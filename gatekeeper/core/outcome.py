@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gatekeeper.core.guards import Guard, Kind
+from gatekeeper.core.guards import Guard, Kind, PlannedRule
 from gatekeeper.core.plan import Plan
 from gatekeeper.core.policy import Action, Rule
 from gatekeeper.core.vocabulary import REFUSALS, Mode, Reason, Refusal
@@ -68,24 +68,70 @@ def platform(plan: Plan, outcome: Outcome | None) -> Hit | None:
 
 def stopped(plan: Plan, outcome: Outcome | None) -> Hit | None:
     """What of the policy blocks the send."""
-    rule = _matched(plan, outcome)
-    if rule is not None and rule.action is Action.BLOCK and rule.mode is Mode.ENFORCE:
+    rule = _blocking(plan, outcome)
+    if rule is not None and rule.mode is Mode.ENFORCE:
         return _by_rule(rule)
     return _by_guard(plan.guards[outcome.guard - 1]) if outcome is not None and outcome.guard else None
 
 
 def warned(plan: Plan, outcome: Outcome | None) -> tuple[Hit, ...]:
     """What of the policy would block a send that goes out."""
-    rule = _matched(plan, outcome)
-    hits = [_by_rule(rule)] if rule is not None and rule.action is Action.BLOCK else []
+    rule = _blocking(plan, outcome)
+    hits = [_by_rule(rule)] if rule is not None else []
     return (*hits, *(_by_guard(plan.guards[n - 1]) for n in (outcome.warned if outcome else ())))
 
 
-def _matched(plan: Plan, outcome: Outcome | None) -> Rule | None:
-    """The first rule that matches; without a ledger, if it surely does."""
+def unkept(plan: Plan) -> tuple[Hit, ...]:
+    """What of the policy nobody can hold a send to while the ledger is away."""
+    untold = [plan.rules[n - 1].rule for n in _possible(plan)] if not matched(plan, None) else []
+    rules = [_by_rule(rule) for rule in untold if rule.action is Action.BLOCK]
+    return (*rules, *(_by_guard(guard) for guard in plan.guards if guard.kind is not Kind.TURN))
+
+
+def matched(plan: Plan, outcome: Outcome | None) -> int:
+    """
+    Which rule is the first that matches, counting from 1; 0: none.
+
+    Without a ledger it is the one that matches whatever a window is. Where several may be the first and each of them blocks, one of
+    them does: the mildest, so that nothing is refused that might go out.
+    """
     if outcome is not None:
-        return plan.rules[outcome.rule - 1].rule if outcome.rule else None
-    return plan.rules[0].rule if plan.rules and plan.rules[0].certain else None
+        return outcome.rule
+    possible = _possible(plan)
+    rules = {n: plan.rules[n - 1] for n in possible}
+    if not possible or not _told(rules[possible[-1]]):
+        return 0
+    if len({rule.rule.action for rule in rules.values()}) > 1:
+        return 0
+    return next((n for n, rule in rules.items() if rule.rule.mode is Mode.ANNOTATE), possible[-1])
+
+
+def dearest(plan: Plan) -> int | None:
+    """The most that any case costs; None: it is not known."""
+    prices = [row.price for row in plan.rows]
+    return None if plan.sent.group or None in prices else max((price for price in prices if price is not None), default=0)
+
+
+def _possible(plan: Plan) -> list[int]:
+    """The rules that may be the first to match, as far as can be told without a ledger: up to one that surely matches."""
+    most, found = dearest(plan), []
+    for n, rule in enumerate(plan.rules, 1):
+        if rule.above >= 0 and most is not None and most <= rule.above:
+            continue
+        found.append(n)
+        if _told(rule):
+            break
+    return found
+
+
+def _told(rule: PlannedRule) -> bool:
+    """Whether a rule whose price was looked at matches whatever the ledger would say."""
+    return not rule.window and not rule.cases
+
+
+def _blocking(plan: Plan, outcome: Outcome | None) -> Rule | None:
+    n = matched(plan, outcome)
+    return plan.rules[n - 1].rule if n and plan.rules[n - 1].rule.action is Action.BLOCK else None
 
 
 def _by_rule(rule: Rule) -> Hit:

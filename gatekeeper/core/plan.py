@@ -98,6 +98,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bars: tuple[Bar, ...] = ()
     refusal: Reason | None = None
     finding: Finding | None = None
+    template: Template | None = None
     pending: TemplateCategory | None = None
     max_price: int | None = None
     watched_since: int | None = None
@@ -142,6 +143,7 @@ def plan(
         bars=_bars(product, sent, account, book),
         refusal=Reason.MALFORMED_REQUEST if finding else _refusal(sent, account, template, product),
         finding=finding,
+        template=template,
         pending=template.pending if template and template.pending != template.category else None,
         watched_since=None if complete else now - book.platform.length_ms(watch, day),
         unseen_closed=policy.cold_start is ColdStart.CLOSED,

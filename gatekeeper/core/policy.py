@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from gatekeeper.core.checks import Checks
 from gatekeeper.core.vocabulary import Duration, Mode, Money, Size
+
+# The longest name of a calling system, and of a rule or budget: both stand in headers and on metrics.
+LONGEST_CALLER, LONGEST_NAME = 64, 100
 
 
 class ColdStart(StrEnum):
@@ -62,16 +66,20 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
+# Any of these. Nothing in a list would be none of them, and nobody means that.
+Named: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
 class Rule(_Section, frozen=True, kw_only=True):
     """`[[policy.rule]]`: every condition given must hold; a list means any of."""
 
     name: str
-    category: tuple[str, ...] = ()
-    market: tuple[str, ...] = ()
+    category: Named = ()
+    market: Named = ()
     window: Window | None = None
-    caller: tuple[str, ...] = ()
-    phone_number_id: tuple[str, ...] = ()
-    template: tuple[str, ...] = ()
+    caller: Named = ()
+    phone_number_id: Named = ()
+    template: Named = ()
     price_above: Money | None = None
     action: Action = Action.BLOCK
     mode: Mode = Mode.ENFORCE
@@ -85,7 +93,7 @@ class Budget(_Section, frozen=True, kw_only=True):
     scope: Counted
     period: Period
     limit: Money
-    category: tuple[str, ...] = ()
+    category: Named = ()
     mode: Mode = Mode.ENFORCE
 
 
@@ -105,8 +113,8 @@ class _Instead(_Section, frozen=True, kw_only=True):
     template: str
     language: str
     text_parameter: bool = False
-    caller: tuple[str, ...] = ()
-    phone_number_id: tuple[str, ...] = ()
+    caller: Named = ()
+    phone_number_id: Named = ()
 
     def is_for(self, *, caller: str, phone_number_id: str) -> bool:
         """Whether it is for this caller and number."""

@@ -103,23 +103,22 @@ def exactness(name: str) -> Exactness | None:
     return Exactness.NUMBER if digits(name) else None
 
 
-def answered(dialled: str, wa_id: str | None, user_id: str | None) -> list[Link]:
+def answered(dialled: str, wa_id: str | None, user_id: str | None) -> Link | None:
     """
-    Let what was dialled lead to what Meta's answer calls it.
+    Let what was dialled lead to what Meta's answer calls it, or the other way round where that is less exact.
 
     A number leads to the number that Meta made of it, and so follows that one whosever it becomes. Of an id to which the answer
     gives another id it is not said what that is to it: neither leads to the other.
     """
-    found = Names(user_id=user_id, wa_id=wa_id).links
     name = canonical(dialled)
     exact = exactness(name)
     own = canonical((wa_id or user_id if exact is Exactness.NUMBER else user_id or wa_id) or "")
     whose = exactness(own)
     if exact is None or whose is None or name == own:
-        return found
+        return None
     if exact is Exactness.NUMBER or exact < whose:
-        return [*found, Link(name, own)]
-    return [*found, Link(own, name)] if whose < exact else found
+        return Link(name, own)
+    return Link(own, name) if whose < exact else None
 
 
 def masked(recipient: str) -> str:

@@ -15,7 +15,7 @@ from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.explanation import Looked, explain
 from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan, Sent, plan
-from gatekeeper.core.policy import fallback
+from gatekeeper.core.policy import Hold, fallback, hold
 from gatekeeper.core.recipients import canonical, is_bsuid
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
@@ -48,7 +48,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     A decision, and what it takes to follow it up.
 
     *held*: the ledger holds a reservation for it. *outcome*: what the ledger found; None: it was not asked. *body*: what goes out in
-    place of the caller's own bytes, as JSON.
+    place of the caller's own bytes, as JSON. *hold*: it may wait for its recipient to answer.
     """
 
     decision: Decision
@@ -58,6 +58,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     held: bool
     outcome: Outcome | None = None
     body: bytes | None = None
+    hold: Hold | None = None
 
 
 class Engine:
@@ -115,13 +116,15 @@ class Engine:
         A ledger that does not answer is answered by policy. LookupError: no pricing regime is known for *now*.
         """
         decided = await self._decide(send, phone_number_id, now=now, decision_id=decision_id, commit=commit, caller=caller)
-        if written is None or send.type != _TEXT or not decided.decision.needs_template:
+        if written is None or not decided.decision.needs_template:
             return decided
+        waits = hold(self.settings.policy, caller=caller, phone_number_id=phone_number_id)
+        if waits is not None and send.kind is Kind.FREE_FORM and decided.decision.state is State.WARM:
+            return msgspec.structs.replace(decided, hold=waits)
         found = fallback(self.settings.policy, caller=caller, phone_number_id=phone_number_id)
-        if found is None:
+        if found is None or send.type != _TEXT:
             return decided
-        text_parameter = found.text_parameter
-        body = as_template(written, name=found.template, language=found.language, text_parameter=text_parameter)
+        body = as_template(written, name=found.template, language=found.language, text_parameter=found.text_parameter)
         if body is None:
             return decided
         instead = await self._decide(
@@ -194,7 +197,7 @@ class Engine:
         batch = []
         if not facts.group:
             claimed = decided.plan.sent.claimed
-            batch = answered_with(self.directory, number, facts.recipient, answer, claimed=claimed, now=now)
+            batch = answered_with(self.directory, number, answer, claimed=claimed, now=now)
         if decided.held and answer.wamid is not None:
             quoted = quote(decided.decision, decided.plan, facts)
             batch.append(calls.accept(number.tag, quoted, answer.wamid))
@@ -257,7 +260,8 @@ class Engine:
     def _without_ledger(self, number: Number, facts: Facts, planned: Plan) -> Decided:
         self._metrics.ledger_failures.inc()
         decision = decide(planned, None, enforce=self.enforces)
-        if self.settings.policy.ledger_failure is LedgerFailure.BLOCK:
+        # What a rule blocks in any case is better said: no later try helps.
+        if self.settings.policy.ledger_failure is LedgerFailure.BLOCK and decision.verdict is Verdict.ALLOW:
             if self.enforces:
                 decision = refused(Reason.LEDGER_UNAVAILABLE, planned, state=State.DEGRADED)
             else:

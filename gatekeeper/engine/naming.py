@@ -7,7 +7,7 @@ names begin with none; only the wish to hear no marketing goes along.
 
 from __future__ import annotations
 
-from gatekeeper.core.recipients import Link, Names, answered, canonical
+from gatekeeper.core.recipients import Link, Names, answered, canonical, digits
 from gatekeeper.core.vocabulary import Clock
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.ledger import calls
@@ -18,13 +18,13 @@ from gatekeeper.meta.responses import Answer
 
 def told(directory: Directory, number: Number, names: Names, *, said: int, now: int) -> list[Call]:
     """Meta gives one user several names."""
-    if names.wa_id:
+    if billed := digits(names.wa_id or ""):
         for name in names.known:
-            directory.bill(number, name, names.wa_id)
+            directory.bill(number, name, billed)
     return [calls.link(number.tag, number.phone_number_id, link, now=now, said=said) for link in names.links]
 
 
-def answered_with(directory: Directory, number: Number, recipient: str, answer: Answer, *, claimed: str, now: int) -> list[Call]:
+def answered_with(directory: Directory, number: Number, answer: Answer, *, claimed: str, now: int) -> list[Call]:
     """
     Meta's answer to a send names its recipient.
 
@@ -33,16 +33,12 @@ def answered_with(directory: Directory, number: Number, recipient: str, answer: 
     found = []
     for contact in answer.contacts:
         user_id = contact.user_id if contact.user_id and canonical(contact.user_id) != claimed else None
-        names = Names(user_id=user_id, wa_id=contact.wa_id)
-        dialled = canonical(contact.input)
-        if contact.wa_id:
-            for name in (dialled, *names.known):
-                directory.bill(number, name, contact.wa_id)
-        if recipient in (dialled, *names.known):
-            found += [
-                calls.link(number.tag, number.phone_number_id, link, now=now, said=now)
-                for link in answered(recipient, contact.wa_id, user_id)
-            ]
+        found += told(directory, number, Names(user_id=user_id, wa_id=contact.wa_id), said=now, now=now)
+        link = answered(contact.input, contact.wa_id, user_id)
+        if billed := digits(contact.wa_id or ""):
+            directory.bill(number, canonical(contact.input), billed)
+        if link is not None:
+            found.append(calls.link(number.tag, number.phone_number_id, link, now=now, said=now))
     return found
 
 

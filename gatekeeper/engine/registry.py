@@ -53,6 +53,7 @@ class Registry:
         self._facts: dict[str, _Facts] = {}
         self._reading = Reading(ledger, reader, metrics)
         self._counts: dict[str, tuple[Counter[str], Counter[str]]] = {}
+        self._shown: tuple[set[str], set[str]] = set(), set()
 
     async def known(self, number: Number, name: str | None, language: str | None, *, now: int) -> Known:
         """
@@ -156,12 +157,12 @@ class Registry:
     def _hold(self, account: Account, kept: Kept, *, now: int) -> None:
         self._facts[account.waba_id] = _Facts(kept=kept, read_at=now)
         self._counts[account.waba_id] = facts.counted(account, kept.said)
-        for gauge, counts in zip(
-            (self._metrics.templates, self._metrics.template_quality), zip(*self._counts.values(), strict=True), strict=True
-        ):
-            gauge.clear()
-            for label, count in sum(counts, Counter()).items():
-                gauge.labels(label).set(count)
+        gauges = (self._metrics.templates, self._metrics.template_quality)
+        for gauge, counts, shown in zip(gauges, zip(*self._counts.values(), strict=True), self._shown, strict=True):
+            whole = sum(counts, Counter[str]())
+            shown.update(whole)
+            for label in shown:  # a label that has been shown cannot be taken back where several workers write
+                gauge.labels(label).set(whole[label])
 
 
 def _alike(language: str, languages: frozenset[str]) -> bool:

@@ -11,6 +11,7 @@ from gatekeeper.core.bill import Quoted
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.effects import Change
 from gatekeeper.core.guards import Guard, Noun
+from gatekeeper.core.holding import Text
 from gatekeeper.core.plan import Plan
 from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Facts, State
@@ -121,6 +122,32 @@ def claim(key: str, *, now: int, owner: str, digest: str, patience: int) -> Call
 def conclude(key: str, *, owner: str, outcome: str, answer: bytes = b"") -> Call:
     """Say what became of the first send with an idempotency key."""
     return Call("conclude", [key], (owner, outcome, answer))
+
+
+def queue(tag: str, phone_number_id: str, recipient: str, text: Text, *, step: str, now: int) -> Call:
+    """Let a text wait for its recipient, or ask the recipient first."""
+    named = [*_lists(tag, phone_number_id, recipient), keys.text(tag, text.id)]
+    return Call("queue", named, (now, step, msgspec.msgpack.encode(text.entry), text.request, text.secret))
+
+
+def take(tag: str, phone_number_id: str, recipient: str, *, owner: str, clock: str, patience: int, look: int, now: int) -> Call:
+    """Claim the first text that waits for a recipient who has answered."""
+    return Call("take", _lists(tag, phone_number_id, recipient), (now, owner, clock, patience, look, keys.TEXT_MS))
+
+
+def move_on(text: str, waiting: str, holding: str, onward: bytes, *, now: int) -> Call:
+    """Move a text on that was claimed; 1 when it was the claimant's."""
+    return Call("pass", [text, waiting, holding], (now, onward))
+
+
+def wake(tag: str, phone_number_id: str, name: str, *, now: int) -> Call:
+    """Look at once at what waits for a user."""
+    return Call("wake", [keys.holding(tag), keys.thread(tag, phone_number_id, name)], (now,))
+
+
+def _lists(tag: str, phone_number_id: str, recipient: str) -> list[str]:
+    waiting, thread = (noun(tag, phone_number_id, recipient) for noun in (keys.waiting, keys.thread))
+    return [waiting, keys.holding(tag), thread]
 
 
 def meter_key(tag: str, meter: Meter) -> str:

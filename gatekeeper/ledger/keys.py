@@ -18,6 +18,10 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     held         HASH    those of them that sends are on their way to
     templates    HASH    what Meta said of a WABA's templates, and a version
     repeat       HASH    the first send with an idempotency key, and its answer
+    text         HASH    what waits for its recipient to answer, and what became of it
+    waiting      HASH    those of one thread, in their order, and who asks the recipient to answer
+    holding      ZSET    the lists of those, by when to look at each
+    holders      ZSET    the tags that have such lists, by until when
     number       HASH    the WABA of a phone number that no account names
     numbers      SET     the phone numbers of such a WABA
     wabas        SET     every such WABA
@@ -49,6 +53,9 @@ TEMPLATES_MS = 400 * DAY_MS
 NUMBER_MS = 400 * DAY_MS
 # How long a repeat gets the first answer. A promise of ours, not a rule of Meta's.
 REPEAT_MS = DAY_MS
+# How long it is told what became of a text that waited. A promise of ours, not a rule of Meta's.
+TEXT_MS = 8 * DAY_MS
+HOLDERS_MS = 75 * DAY_MS
 # The tag of what belongs to no business.
 NOBODY = "gate"
 # As good as for ever; Meta lifts an opt-out by a `resume`.
@@ -123,6 +130,26 @@ def templates(tag: str, waba_id: str) -> str:
 def repeat(tag: str, phone_number_id: str, digest: str) -> str:
     """The first send with an idempotency key."""
     return f"gk:{{{tag}}}:repeat:{phone_number_id}:{digest}"
+
+
+def text(tag: str, text_id: str) -> str:
+    """What waits for its recipient to answer."""
+    return f"gk:{{{tag}}}:text:{text_id}"
+
+
+def waiting(tag: str, phone_number_id: str, recipient: str) -> str:
+    """What waits for one recipient of a phone number."""
+    return f"gk:{{{tag}}}:waiting:{phone_number_id}:{recipient}"
+
+
+def holding(tag: str) -> str:
+    """The lists of what waits."""
+    return f"gk:{{{tag}}}:holding"
+
+
+def holders(tag: str) -> str:
+    """The tags that have such lists."""
+    return f"gk:{{{tag}}}:holders"
 
 
 def number(phone_number_id: str) -> str:

@@ -28,9 +28,10 @@ from gatekeeper.core.settlement import LATCHED, Settled, Settling, Word
 from gatekeeper.core.tariff import Meter
 from gatekeeper.ledger import calls, keys, scripts
 from gatekeeper.ledger.calls import Call
+from gatekeeper.ledger.patience import in_time
 
 PROBE_S = 0.5
-_CONNECTIONS = 64
+_CONNECTIONS = 16  # more would only wait for each other: one process is busy long before
 _CHUNK = 100  # calls that are answered well within the time-out, and that others wait behind
 STALE = "stale"
 _VERSION = b"version"  # no template fact is called that: each names a template after a space
@@ -65,7 +66,7 @@ class Ledger:
         self._on_change = on_change or (lambda _up: None)
         self._probe: asyncio.Task[None] | None = None
         self._cluster = cluster
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        self._slots, self._finding = asyncio.Semaphore(_CONNECTIONS), asyncio.Lock()
         self.up = True
         never = Retry(NoBackoff(), 0)  # a script that was cut off may have run: asking twice would take twice
         self._redis: Any
@@ -120,7 +121,7 @@ class Ledger:
                 for tag, wamid in some:
                     pipeline.hmget(keys.message(tag, wamid), *_RECORD)
 
-            found += await self._piped(ask)
+            found += await self.piped(ask)
         return {
             key: Record(
                 facts=_facts(facts),
@@ -142,7 +143,7 @@ class Ledger:
             pipeline.set(key, now, nx=True)
             pipeline.pexpire(key, keys.WATCH_MS)
 
-        await self._piped(write)
+        await self.piped(write)
 
     async def watched_since(self, tag: str, phone_number_id: str) -> int | None:
         """Since when a phone number is watched; None: it is not."""
@@ -151,14 +152,12 @@ class Ledger:
 
     async def thread(self, tag: str, phone_number_id: str, recipient: str) -> dict[str, str]:
         """The fields of a thread, links followed."""
-        key, seen = keys.thread(tag, phone_number_id, recipient), set[str]()
-        while key not in seen:
+        key, seen, found = keys.thread(tag, phone_number_id, recipient), set[str](), dict[bytes, bytes]()
+        while key and key not in seen:
             seen.add(key)
             found = await self._asked(self._redis.hgetall(key))
-            if b"link" not in found:
-                return {field.decode(): value.decode() for field, value in found.items()}
-            key = found[b"link"].decode()
-        return {}  # a ring, which nothing makes
+            key = found.pop(b"link", b"").decode()
+        return {field.decode(): value.decode() for field, value in found.items()}
 
     async def set_settled(self, tag: str, meter: Meter, count: int) -> None:
         """Set what a meter has settled so far."""
@@ -168,7 +167,7 @@ class Ledger:
             pipeline.hset(key, mapping={"settled": count, "opening": 0})
             pipeline.pexpire(key, keys.METER_MS)
 
-        await self._piped(write)
+        await self.piped(write)
 
     async def bill(self, tag: str, waba_id: str, days: Sequence[date]) -> list[Line]:
         """The lines of a WABA's bill on some days."""
@@ -177,7 +176,7 @@ class Ledger:
             for day in days:
                 pipeline.hgetall(keys.spend(tag, waba_id, day))
 
-        found = await self._piped(ask)
+        found = await self.piped(ask)
         return [
             line
             for day, fields in zip(days, found, strict=True)
@@ -217,7 +216,7 @@ class Ledger:
             pipeline.sadd(keys.wabas(keys.NOBODY), waba_id)
             pipeline.pexpire(keys.wabas(keys.NOBODY), keys.NUMBER_MS)
 
-        await self._piped(write)
+        await self.piped(write)
 
     async def wabas(self) -> list[str]:
         """The WABAs that phone numbers were seen to belong to and that no account names."""
@@ -259,7 +258,7 @@ class Ledger:
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
         return answers
 
-    async def _piped(self, fill: Callable[[Any], None]) -> list[Any]:
+    async def piped(self, fill: Callable[[Any], None]) -> list[Any]:
         """Run plain commands in one round trip; all or none of them, where there is one Redis: no key is left without its lifetime."""
         pipeline = self._redis.pipeline(transaction=not self._cluster)
         fill(pipeline)
@@ -272,7 +271,10 @@ class Ledger:
             async with self._slots:  # a burst of ours is no fault of the ledger's, so waiting for each other is not timed
                 if not self.up:
                     raise LedgerError("the ledger is away")
-                async with asyncio.timeout(self._timeout):
+                async with in_time(self._timeout):
+                    if self._cluster:
+                        async with self._finding:  # many that look for the nodes at once cut each other off
+                            await self._redis.initialize()
                     return await question
         except (RedisError, OSError, TimeoutError) as error:
             if not isinstance(error, ResponseError) or isinstance(error, BusyLoadingError | ReadOnlyError):

@@ -10,7 +10,7 @@ import msgspec
 
 from gatekeeper.core.data import data_dir
 
-SHARED = ("prelude", "guards", "holds")
+SHARED = ("prelude", "guards", "holds", "texts")
 _HEADER = re.compile(r"\A--\[\[\n(?P<text>.*?)\n\]\]\n", re.DOTALL)
 _ARGUMENT = re.compile(r"^(KEYS|ARGV)\[(\d+)(…?)\]", re.MULTILINE)
 

@@ -9,6 +9,7 @@ import msgspec
 from gatekeeper.core.bill import settled_cell
 from gatekeeper.core.effects import Change
 from gatekeeper.core.guards import Guard, PlannedRule
+from gatekeeper.core.holding import Passing
 from gatekeeper.core.plan import Plan, Row
 from gatekeeper.core.policy import Action, Period
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
@@ -101,6 +102,33 @@ class _Learned(msgspec.Struct, frozen=True, kw_only=True):
 def learned(facts: dict[str, str], version: str) -> bytes:
     """Encode what `learn.lua` needs."""
     return _encode(_Learned(facts=facts, version=version))
+
+
+class _Onward(msgspec.Struct, frozen=True, kw_only=True):
+    owner: str
+    leaving: tuple[str, ...]
+    to: str
+    ends: bool
+    lease: int
+    due: int
+    lifetime: int
+    told: dict[str, str]
+
+
+def onward(passing: Passing, *, owner: str, lease: int, due: int, told: dict[str, str]) -> bytes:
+    """Encode what `pass.lua` needs."""
+    return _encode(
+        _Onward(
+            owner=owner,
+            leaving=passing.leaving,
+            to=passing.to,
+            ends=passing.ends,
+            lease=lease,
+            due=due,
+            lifetime=keys.TEXT_MS,
+            told=told,
+        )
+    )
 
 
 def plan(

@@ -189,10 +189,10 @@ def _refers(text: str) -> bool:
 def _by_id(request: Asked, value: Any, place: str) -> Found | None:
     """Find a message whose number a parameter names: `/messages?id=…`, as Graph reads `/?id=…` for an object."""
     edge = request.path.rstrip("/").rpartition("/")[2]
-    text = str(value)
-    if not (names_edge(request.path) or "messages" in unquote(text).casefold()) or not request.may_post():
+    if not (names_edge(request.path) or "messages" in unquote(str(value)).casefold()) or not request.may_post():
         return None
-    names = [name for name in re.split(r"""[\s,\[\]"']+""", text) if name]
+    given = _parsed(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+    names = [_text(name) for name in given] if isinstance(given, list) else _text(given).split(",")
     if len(names) > _MOST_OPERATIONS:
         raise UnreadableBody(_UNREADABLE)
     targets = (gated(f"/{name}/{edge}") or gated(f"/{name}") for name in names)

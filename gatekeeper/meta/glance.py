@@ -25,12 +25,15 @@ class Glance:
         self._strict = strict
         parted = form is not None and form.is_multipart
         self._part = re.compile(b"--" + re.escape(form.boundary).encode() + _PART, re.IGNORECASE) if form and parted else None
-        self._tail = b""
+        self._tail, self._unseen = b"", bytearray()
         self._named = self._addressed = False
 
-    def sees(self, piece: bytes) -> bool:
-        """Look at the next piece: may this be a batch?"""
-        text = self._tail + piece
+    def sees(self, piece: bytes, *, last: bool = False) -> bool:
+        """Take the next piece, and say whether what was looked at may be a batch; small pieces are looked at together."""
+        self._unseen += piece
+        if len(self._unseen) < _TAIL and not last:
+            return False
+        text, self._unseen = self._tail + bytes(self._unseen), bytearray()
         self._tail = text[-_TAIL:]
         if self._strict:
             return mentions(text, "batch")

@@ -15,7 +15,7 @@ _ADDRESS = ("messaging_product", "recipient_type", "to", "recipient")
 _RIGHTS = ("access_token", "appsecret_proof")
 # Meta takes no line breaks, tabs or long blanks in a parameter, and not more than so many letters of a body.
 # Source: Meta, "Template components" and error 132005, copies of 2025-12.
-_LONGEST = 1024
+LONGEST_PARAMETER = 1024
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -88,7 +88,7 @@ def _members(written: Written) -> tuple[Members, str | None] | None:
 def _body(kept: Members, name: str, language: str, text: str | None) -> bytes | None:
     template: dict[str, object] = {"name": name, "language": {"code": language}}
     if text is not None:
-        if not text or len(text) > _LONGEST:
+        if not text or len(text) > LONGEST_PARAMETER:
             return None
         template["components"] = [{"type": "body", "parameters": [{"type": "text", "text": text}]}]
     return msgspec.json.encode({**kept, "type": "template", "template": template})

@@ -21,7 +21,7 @@ BSUID_NOT_SUPPORTED = 131062
 
 # What Meta asks of the object under the type's own name: one name of each group.
 _MEDIA = (("id", "link"),)
-_NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
+NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "text": (("body",),),
     "image": _MEDIA,
     "video": _MEDIA,
@@ -38,7 +38,7 @@ _STRINGS = frozenset({"body", "message_id", "name"})
 
 _PRODUCT = "messaging_product"
 # The parameters that decide: what stands under another spelling of one is neither read nor passed by.
-_DECIDING = BATCHES.union(_NEEDS, (_PRODUCT, "recipient_type", "to", "recipient", "type", "status", "message_id", "category"))
+_DECIDING = BATCHES.union(NEEDS, (_PRODUCT, "recipient_type", "to", "recipient", "type", "status", "message_id", "category"))
 _TWO_WAYS = "The request can be read in two ways. Give each parameter once, all of them in the body."
 
 _INBOUND_ONLY = frozenset(
@@ -166,14 +166,14 @@ def _send(members: Members, *, marketing_api: bool) -> Send:
         language=_language(content) if type_ == "template" else None,
         direct_send=_direct_send(members, type_, to_bsuid=to is None),
         marketing_api=marketing_api,
-        known_type=type_ in _NEEDS,
+        known_type=type_ in NEEDS,
         components=read_components(content.get("components")) if type_ == "template" else None,
     )
 
 
 def _receipt(members: Members, *, marketing_api: bool) -> Send:
     status = _word(members, "status")
-    if status is None or any(present(members.get(type_)) for type_ in _NEEDS):  # no message passes for a receipt
+    if status is None or any(present(members.get(type_)) for type_ in NEEDS):  # no message passes for a receipt
         raise MalformedSend(MISSING_PARAMETER, "The parameter type is missing.")
     if status != "read":
         raise MalformedSend(INVALID_PARAMETER, "The parameter status must be read.")
@@ -183,7 +183,7 @@ def _receipt(members: Members, *, marketing_api: bool) -> Send:
 
 
 def _content(members: Members, type_: str) -> Members:
-    needs = _NEEDS.get(type_)
+    needs = NEEDS.get(type_)
     if needs is None:
         return {}
     raw = members.get(type_)

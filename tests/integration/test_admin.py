@@ -89,7 +89,7 @@ async def test_metrics_are_prometheus_own_text(house):
 
     assert (200, "text/plain") == (answer.status, answer["Content-Type"].partition(";")[0])
     assert len(samples) > 10
-    assert set() == {label for label in labels if USER in label or "wamid" in label or label in ("crm", "order_update", NUMBER)}
+    assert set() == {label for label in labels if USER in label or "wamid" in label or label in ("order_update", NUMBER)}
 
 
 async def test_each_send_is_counted_once(house):

@@ -14,8 +14,8 @@ from typing import Any, get_origin
 import msgspec
 from redis import Redis
 
-from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.effects import Change
+from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.settlement import Settled
 from gatekeeper.ledger import keys, scripts, wire
 
@@ -32,11 +32,14 @@ WATCH, REGISTRY = keys.watch("P", "1"), keys.templates("P", "9")
 SPEND = keys.spend("P", "9", dt.date(2026, 10, 20))
 METER, NEXT_METER = keys.meter("P", "free", "1", "2026-10"), keys.meter("P", "free", "1", "2026-11")
 REPEAT = keys.repeat("P", "1", "digest")
-# The place of the first meter among the keys of each script: a case names its meter so.
+BUDGET, RATE, PAIR = keys.budget("P", "b", "waba", "9", "USD", "2026-10"), keys.rate("P", "1"), keys.pair("P", "1")
+REACHED, HELD_BACK = keys.reached("P"), keys.held("P")
+# The place of the first meter among the keys of each script: a case names its meter so, and a guard its keys.
 HELD, COUNTED = (scripts.load()[verb].keys + 1 for verb in ("authorize", "settle"))
 
 _OF_A_LINK = ("exact", "said")
 _MOMENTS = ("", "<", "!", "*", "?", "=", "@")  # the fields of a clock that hold a moment
+_WORDS = ("&", "#")  # those that hold something else
 
 
 def bar(clock: str, *, open: bool = False) -> wire._Bar:  # noqa: A002 - it reads as it is meant
@@ -65,6 +68,16 @@ def case(
     )
 
 
+def guard(kind: str, *, key: int = HELD, enforce: bool = True, **more: Any) -> wire._Guard:
+    """A guard over the first of the keys that a plan leaves open; `held` is its second key."""
+    return _filled(wire._Guard, kind=kind, key=key, held=key + 1, enforce=enforce, **{"lifetime": DAY} | more)
+
+
+def rule(*, block: bool = True, enforce: bool = True, above: int = UNKNOWN, **more: Any) -> wire._Rule:
+    """A rule that always matches, but for what is given."""
+    return _filled(wire._Rule, block=block, enforce=enforce, above=above, **more)
+
+
 def opened(clock: str, at: int, ends: int, by: str = "") -> Change:
     return Change(kind="open", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
 
@@ -77,7 +90,7 @@ def told(clock: str, at: int, ends: int, by: str = "") -> Change:
     return Change(kind="tell", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
 
 
-def _filled(kind: type[msgspec.Struct], **given: Any) -> msgspec.Struct:
+def _filled(kind: type[msgspec.Struct], /, **given: Any) -> msgspec.Struct:
     """A struct that says nothing but what is given: no text, no number, an empty list."""
     types = {field.name: get_origin(field.type) or field.type for field in msgspec.structs.fields(kind)}
     return kind(**{name: given.get(name, type_()) for name, type_ in types.items()})
@@ -178,7 +191,7 @@ class Verbs:
                 since, ends = value if isinstance(value, tuple) else (0, value)
                 fields = {"": ends, "<": since}
             for sign, moment in fields.items():
-                self.redis.hset(thread, clock + sign, moment if sign == "&" else NOW + moment)
+                self.redis.hset(thread, clock + sign, moment if sign in _WORDS else NOW + moment)
         self.redis.pexpire(thread, lifetime)
 
     def reads(self, settled: int = 0, reserved: int = 0, meter: str = METER) -> None:
@@ -190,7 +203,7 @@ class Verbs:
         """Every field of a thread, moments after NOW; of a name only where it leads."""
         found = {field.decode(): value.decode() for field, value in self.redis.hgetall(thread).items()}
         return {
-            field: value if field == "link" or field.endswith("&") else int(value) - NOW
+            field: value if field == "link" or field.endswith(_WORDS) else int(value) - NOW
             for field, value in sorted(found.items())
             if field not in _OF_A_LINK
         }
@@ -198,7 +211,7 @@ class Verbs:
     def clock(self, name: str, thread: str = THREAD) -> dict[str, int | str]:
         """The fields of one clock by their sign."""
         found = self.clocks(thread)
-        return {sign: found[name + sign] for sign in (*_MOMENTS, "&") if name + sign in found}
+        return {sign: found[name + sign] for sign in (*_MOMENTS, *_WORDS) if name + sign in found}
 
     def meter(self, meter: str = METER) -> dict[str, int]:
         return {field.decode(): int(value) for field, value in self.redis.hgetall(meter).items()}

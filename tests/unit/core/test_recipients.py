@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gatekeeper.core.recipients import canonical, digits, is_bsuid, masked
+from gatekeeper.core.recipients import Exactness, Link, Names, answered, canonical, digits, exactness, is_bsuid, masked
+
+NUMBER, WA_ID, BSUID, PARENT = "41988887777", "5541988887777", "BR.13491208655302741918", "BR.ENT.11815799212886844830"
+OLD_PARENT = "BR.11815799212886844830"  # as Meta wrote one at first
+GROUP = "Y2FwaV9ncm91cDox"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,12 @@ def test_what_is_a_bsuid(text, answer):
         ("5491123456789", "541123456789"),
         ("541123456789", "541123456789"),
         ("549112345678", "549112345678"),
+        ("525543334444", "525543334444"),
+        ("543511234567", "543511234567"),
+        ("54911234567890", "54911234567890"),
         # Brazil: the ninth digit, of mobiles only; a landline keeps its eight.
+        ("5541933334444", "5541933334444"),
+        ("554133334444", "554133334444"),
         ("551187654321", "5511987654321"),
         ("5511987654321", "5511987654321"),
         ("556199999999", "5561999999999"),
@@ -95,6 +104,84 @@ def test_the_key_of_a_user(text, key):
     """Two spellings of one user give one key."""
     assert key == canonical(text)
     assert key == canonical(key)
+
+
+# ------------------------------------------------------------------------------------------------- several names
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        (WA_ID, Exactness.NUMBER),
+        (PARENT, Exactness.PARENT),
+        (BSUID, Exactness.BSUID),
+        (OLD_PARENT, Exactness.BSUID),
+        (GROUP, None),
+        ("1234", None),
+        ("", None),
+    ],
+)
+def test_how_exactly_a_name_tells_a_user(name, exact):
+    """A number may come to be somebody else's; a group is nobody."""
+    assert exact == exactness(name)
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "links"),
+    [
+        (
+            {"user_id": BSUID, "parent_user_id": PARENT, "wa_id": "554188887777"},
+            [BSUID, PARENT, WA_ID],
+            [(PARENT, BSUID), (WA_ID, BSUID)],
+        ),
+        ({"parent_user_id": PARENT, "wa_id": WA_ID}, [PARENT, WA_ID], [(WA_ID, PARENT)]),
+        ({"user_id": BSUID, "parent_user_id": OLD_PARENT}, [BSUID, OLD_PARENT], [(OLD_PARENT, BSUID)]),
+        ({"user_id": BSUID, "wa_id": WA_ID}, [BSUID, WA_ID], [(WA_ID, BSUID)]),
+        ({"user_id": BSUID, "parent_user_id": "br" + BSUID[2:]}, [BSUID], []),
+        ({"wa_id": WA_ID}, [WA_ID], []),
+        ({"user_id": BSUID, "wa_id": GROUP}, [BSUID, GROUP], []),
+        ({"user_id": "", "wa_id": None}, [], []),
+    ],
+)
+def test_names_lead_to_the_most_exact(names, known, links):
+    """A BSUID before a parent's before a number, however they are shaped; a group leads nowhere and nobody to it."""
+    found = Names(**names)
+
+    assert known == found.known
+    assert [Link(*pair) for pair in links] == found.links
+
+
+@pytest.mark.parametrize(
+    ("dialled", "wa_id", "user_id", "link"),
+    [
+        ("+" + WA_ID, WA_ID, None, None),
+        (NUMBER, WA_ID, None, Link(NUMBER, WA_ID)),
+        (NUMBER, WA_ID, BSUID, Link(NUMBER, WA_ID)),
+        (NUMBER, None, BSUID, Link(NUMBER, BSUID)),
+        (BSUID, None, BSUID, None),
+        (BSUID, WA_ID, BSUID, None),
+        (BSUID, WA_ID, None, Link(WA_ID, BSUID)),
+        (PARENT, None, BSUID, Link(PARENT, BSUID)),
+        (PARENT, WA_ID, BSUID, Link(PARENT, BSUID)),
+        (BSUID, None, PARENT, Link(PARENT, BSUID)),
+        (PARENT, WA_ID, None, Link(WA_ID, PARENT)),
+        (OLD_PARENT, None, BSUID, None),
+        (BSUID, WA_ID, "BR.24817305912873645029", None),
+        (GROUP, None, BSUID, None),
+        (NUMBER, GROUP, None, None),
+        ("", None, BSUID, None),
+        (NUMBER, None, None, None),
+    ],
+)
+def test_what_was_dialled_leads_to_what_the_answer_calls_it(dialled, wa_id, user_id, link):
+    """A number by way of the number that Meta made of it; two BSUIDs never lead to each other."""
+    assert link == answered(dialled, wa_id, user_id)
+
+
+@pytest.mark.parametrize("thread", [WA_ID, PARENT, BSUID])
+def test_a_link_is_as_exact_as_the_name_that_it_leads_to(thread):
+    """By that the ledger tells two users from two names of one."""
+    assert exactness(thread) == Link(NUMBER, thread).exact
 
 
 @pytest.mark.parametrize(

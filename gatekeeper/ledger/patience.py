@@ -1,0 +1,29 @@
+"""Own how long Redis may take: so long, but not while this process is too busy to read an answer that has come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+# Each step gives the event loop a turn to read what has arrived: with an idle loop they add up to the time given.
+_STEPS = 10
+
+
+@contextlib.asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """TimeoutError in the block when Redis has not answered for so long."""
+    loop, waiting = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+    async with asyncio.timeout(None) as limit:
+
+        def step(left: int) -> None:
+            if left:
+                waiting[:] = [loop.call_later(seconds / _STEPS, step, left - 1)]
+            else:
+                limit.reschedule(loop.time())
+
+        step(_STEPS)
+        try:
+            yield
+        finally:
+            waiting[0].cancel()
