@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -23,8 +24,12 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Gatekeeper-Idempotent-Replay"
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
-_MARGIN_MS = 5_000
-_UNKNOWN = "The outcome of the first send with this Idempotency-Key is not known: it may have arrived. It was not sent again."
+MARGIN_MS = 5_000
+_LOST = "unknown"
+_UNKNOWN = (
+    "The outcome of the first send with this Idempotency-Key is not known: it may have arrived. It was not sent again. "
+    "Its Gatekeeper-Id is {id}, its reservation is {state}."
+)
 _WAITED = "The first send with this Idempotency-Key has not been answered yet."
 
 
@@ -55,7 +60,7 @@ class Repeats:
 
     def __init__(self, engine: Engine, *, upstream_timeout_ms: int, now: Callable[[], int]) -> None:
         self._engine = engine
-        self._patience = upstream_timeout_ms + _MARGIN_MS
+        self._patience = upstream_timeout_ms + MARGIN_MS
         self._now = now
 
     async def once(
@@ -68,17 +73,28 @@ class Repeats:
                 number.tag, phone_number_id, _digest(caller.encode("utf-8", "replace"), key.encode("utf-8", "replace"))
             )
             claimed = await self._claimed(name, owner, _digest(body))
+            outcome, first = (part.decode() for part in claimed[:2])
+            state = await self._state(number.tag, first) if outcome == _LOST else ""
         except LedgerError:
             return refuse(REFUSALS[Reason.LEDGER_UNAVAILABLE], Reason.LEDGER_UNAVAILABLE)
-        outcome = claimed[0].decode()
         if outcome == "first":
             return await self._first(name, owner, send)
         if outcome == "answered":
             return _again(_kept(claimed[2]))
         refusal = REFUSALS[Reason.IDEMPOTENCY_CONFLICT]
         if outcome != "conflict":
-            refusal = msgspec.structs.replace(refusal, details=_UNKNOWN if outcome == "unknown" else _WAITED)
+            details = _UNKNOWN.format(id=first, state=state) if outcome == _LOST else _WAITED
+            refusal = msgspec.structs.replace(refusal, details=details)
         return refuse(refusal, Reason.IDEMPOTENCY_CONFLICT)
+
+    async def _state(self, tag: str, decision_id: str) -> str:
+        """What became of the reservation of a send without an answer: a status may have told of it since."""
+
+        def ask(pipeline: Any) -> None:
+            pipeline.hget(keys.reservation(tag, decision_id), "state")
+
+        [state] = await self._engine.ledger.piped(ask)
+        return state.decode() if state else "not there any more"
 
     async def _claimed(self, name: str, owner: str, digest: str) -> list[bytes]:
         """Ask until the first is answered, or as long as it may take."""
