@@ -217,7 +217,7 @@ class Story:
 
     async def used(self, count: int, at: int = 0, number: str = ONE) -> None:
         """So many of this month's free ones were used before."""
-        await self.engine.use_free(WABA, number, count, now=self.start + at)
+        await self.engine.balances.use_free(WABA, number, count, now=self.start + at)
 
     # --------------------------------------------------------------------------------------------------------- the user
 

@@ -156,6 +156,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     opening: tuple[Opening, ...] = ()
 
     @property
+    def lends(self) -> bool:
+        """Whether its sends go out by its own token, whoever's they are."""
+        return self.inject_token and bool(self.access_token)
+
+    @property
     def zone(self) -> zoneinfo.ZoneInfo:
         """The time zone that bounds this account's days and months."""
         return zoneinfo.ZoneInfo(self.timezone)

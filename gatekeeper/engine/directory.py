@@ -58,6 +58,11 @@ class Directory:
         """The account that the configuration names so."""
         return self._accounts.get(waba_id)
 
+    def named(self, phone_number_id: str) -> Account | None:
+        """The account to which the configuration gives a number."""
+        found = self._named.get(phone_number_id)
+        return found.account if found else None
+
     async def number(self, phone_number_id: str) -> Number:
         """Whose number this is: by the configuration, or by what webhooks said."""
         found = self._named.get(phone_number_id) or self._learned.get(phone_number_id)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 import msgspec
 
 from gatekeeper.core.bill import quote
-from gatekeeper.core.calendar import midnight
 from gatekeeper.core.checks import Given
 from gatekeeper.core.decision import Decision, decide, refused
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.explanation import Looked, explain
 from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan, Sent, plan
-from gatekeeper.core.policy import Hold, fallback, hold
+from gatekeeper.core.policy import Hold, hold
 from gatekeeper.core.recipients import canonical, is_bsuid
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import Settlement, Settling
-from gatekeeper.core.tariff import free_meter, volume_meter
 from gatekeeper.core.vocabulary import Mode, Reason, State, Verdict
+from gatekeeper.engine.balances import Balances
 from gatekeeper.engine.directory import Directory, Number
+from gatekeeper.engine.instead import instead
 from gatekeeper.engine.intake import Intake
 from gatekeeper.engine.naming import answered_with
 from gatekeeper.engine.reading import Reader
@@ -32,13 +31,12 @@ from gatekeeper.ledger import calls
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.responses import Answer
-from gatekeeper.meta.rewriting import Written, as_template
-from gatekeeper.meta.sends import Kind, Send, decode_send
+from gatekeeper.meta.rewriting import Written
+from gatekeeper.meta.sends import Kind, Send
 from gatekeeper.settings import LedgerFailure, Settings
 from gatekeeper.telemetry import Metrics
 
 _STALE = "stale"
-_TEXT = "text"
 _RESERVED = "reserved"
 _PLANS = 3  # templates do not change faster than that
 
@@ -79,6 +77,7 @@ class Engine:
         self.directory = Directory(settings.account, ledger)
         self.registry = Registry(settings.account, ledger, metrics, reader)
         self.spend = Spend(ledger, book, self.directory)
+        self.balances = Balances(ledger, self.directory)
         self._metrics = metrics
         self._complete = complete
         self._intake = Intake(ledger, book, self.directory, self.registry, metrics, settings.policy, watching=not complete)
@@ -91,6 +90,7 @@ class Engine:
         self.directory.follow(settings.account)
         self.registry.follow(settings.account)
         self.spend.follow(book)
+        self.balances.follow(book)
         self._intake.follow(settings.policy, book)
 
     @property
@@ -121,19 +121,16 @@ class Engine:
         waits = hold(self.settings.policy, caller=caller, phone_number_id=phone_number_id)
         if waits is not None and send.kind is Kind.FREE_FORM and decided.decision.state is State.WARM:
             return msgspec.structs.replace(decided, hold=waits)
-        found = fallback(self.settings.policy, caller=caller, phone_number_id=phone_number_id)
-        if found is None or send.type != _TEXT:
+        found = instead(self.settings.policy, send, written, caller=caller, phone_number_id=phone_number_id)
+        if found is None:
             return decided
-        body = as_template(written, name=found.template, language=found.language, text_parameter=found.text_parameter)
-        if body is None:
-            return decided
-        instead = await self._decide(
-            decode_send(body), phone_number_id, now=now, decision_id=decision_id, commit=commit, caller=caller
+        rewritten = await self._decide(
+            found.send, phone_number_id, now=now, decision_id=decision_id, commit=commit, caller=caller
         )
-        if not instead.decision.forwards:
+        if not rewritten.decision.forwards:
             return decided
-        decision = msgspec.structs.replace(instead.decision, verdict=Verdict.REWRITE, template=found.template)
-        return msgspec.structs.replace(instead, decision=decision, body=body)
+        decision = msgspec.structs.replace(rewritten.decision, verdict=Verdict.REWRITE, template=found.template)
+        return msgspec.structs.replace(rewritten, decision=decision, body=found.body)
 
     async def _decide(
         self, send: Send, phone_number_id: str, *, now: int, decision_id: str, commit: bool, caller: str
@@ -218,44 +215,6 @@ class Engine:
     async def absorb(self, events: Sequence[meta.Event], *, now: int) -> list[Settlement]:
         """Take in what a webhook says; the settlements that it made come back. LedgerError: Meta must say it again."""
         return await self._intake.absorb(events, now=now)
-
-    async def use_free(self, waba_id: str, phone_number_id: str, count: int, *, now: int) -> None:
-        """
-        Set this month's use of the free tier in force at *now*; nothing where the regime has none.
-
-        LookupError: whose tier it is cannot be told.
-        """
-        account = self.directory.account(waba_id)
-        tag = account.portfolio if account else phone_number_id
-        if phone_number_id:
-            number = await self.directory.number(phone_number_id)
-            account, tag = number.account, number.tag
-            if not number.named:
-                account = msgspec.structs.replace(account, waba_id=waba_id or phone_number_id)
-        if account is None:
-            raise LookupError("free_used: names no phone_number_id, and no account that is configured")
-        meter = free_meter(account, phone_number_id, self.book, at=now)
-        if meter is not None and not meter.owner:
-            raise LookupError("free_used: each phone number has a tier of its own, so phone_number_id is needed")
-        if meter is not None:
-            await self.ledger.set_settled(tag, meter, count)
-
-    async def open_balances(self) -> None:
-        """Count in what the configuration says was used before this gate was there. LedgerError."""
-        batch = []
-        for account in self.settings.account:
-            for opening in account.opening:
-                day = date.fromisoformat(f"{opening.month}-01")
-                meter, units = (
-                    free_meter(account, opening.phone_number_id, self.book, at=midnight(day, account.zone)),
-                    opening.free_used,
-                )
-                if opening.category:
-                    meter = volume_meter(opening.category, opening.market, account, self.book, month=opening.month)
-                    units = opening.charged
-                if meter is not None:
-                    batch.append(calls.open_meter(account.portfolio, meter, units))
-        await self.ledger.run(batch)
 
     def _without_ledger(self, number: Number, facts: Facts, planned: Plan) -> Decided:
         self._metrics.ledger_failures.inc()

@@ -107,7 +107,7 @@ class Holding:
             path=without_rights(request.path),
             headers=tuple(header for header in request.headers if header not in rights),
         )
-        secret = _encode(Right(request.path, rights))
+        secret = b"" if account.lends else _encode(Right(request.path, rights))
         entry = Entry(
             owner=decided.facts.id,
             most=hold.max_texts,

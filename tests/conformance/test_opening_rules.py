@@ -24,7 +24,7 @@ async def test_the_free_tier_goes_on_where_it_was(ledger, opening, number, expec
     """Each number has its own 1,000 a month; starting the gate twice counts what was used before it once."""
     story = Story(ledger, "2026-10-13", opening=(opening,))
     for _ in range(2):
-        await story.engine.open_balances()
+        await story.engine.balances.open()
     await story.wrote(h(0), number=number)
     sent = [await story.text(h(1), number=number, lands=True) for _ in range(3)]
 
@@ -34,7 +34,7 @@ async def test_the_free_tier_goes_on_where_it_was(ledger, opening, number, expec
 async def test_a_conversation_tier_is_the_accounts(ledger):
     """Before July 2025 a WABA had 1,000 free service conversations over all its numbers."""
     story = Story(ledger, "2024-05-13", opening=(Opening(month="2024-05", free_used=999),))
-    await story.engine.open_balances()
+    await story.engine.balances.open()
     said = []
     for number in (ONE, TWO):
         await story.wrote(h(0), number=number)
@@ -47,7 +47,7 @@ async def test_a_volume_tier_goes_on_where_it_was(ledger):
     """India's utility rate falls after 25 million messages; our own count of it is an estimate."""
     opening = Opening(month="2026-04", category="utility", market="India", charged=25_000_000)
     story = Story(ledger, "2026-04-20", opening=(opening,))
-    await story.engine.open_balances()
+    await story.engine.balances.open()
     sent = await story.template(h(1), "utility", INDIAN)
 
     assert ("0.0013", "at-most") == sent.of("price", "price_bound")

@@ -632,7 +632,7 @@ async def test_quality_is_kept_and_counted(ledger):
     statuses = {name: count(story, "gatekeeper_templates", status=name) for name in ("APPROVED", "PAUSED", "DELETED")}
 
     assert sent.blocked is None
-    assert {"GREEN": None, "YELLOW": 1, "RED": 1} == scores
+    assert {"GREEN": 0, "YELLOW": 1, "RED": 1} == scores
     assert {"APPROVED": 2, "PAUSED": 1, "DELETED": 1} == statuses  # the configuration told us of one that is not listed
 
 

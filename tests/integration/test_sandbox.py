@@ -295,7 +295,7 @@ async def test_the_statuses_say_what_the_regime_makes_of_a_message(ledger, day, 
 async def test_the_free_tier_ends_with_its_last_message(world, used, kind):
     """Since October 2026 the 1,001st service message of a number and month is charged."""
     own = Engine(Catalogue(world.settings).settings(NUMBER), BOOK, world.ledger, Metrics(), complete=True)
-    await own.use_free(WABA, NUMBER, used, now=world.now)
+    await own.balances.use_free(WABA, NUMBER, used, now=world.now)
     await world.write()
     sent, *_ = await world.until("read", await world.send(TEXT))
 
