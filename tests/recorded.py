@@ -70,10 +70,12 @@ class History:
 
     # ------------------------------------------------------------------------------------------------------------------ us
 
-    def send(self, at: float, name: str, body: Json, *, number: str = ONE, api: str = "messages", taken: bool = True) -> None:
+    def send(
+        self, at: float, name: str, body: Json, *, number: str = ONE, api: str = "messages", taken: bool = True, **more: Any
+    ) -> None:
         """We send *body* under the id *name*; *taken*: Meta accepts it."""
         self._sends[name] = (number, _wa_id(body["to"]))
-        whole = {"id": name, "path": f"/v23.0/{number}/{api}", "body": body}
+        whole = {"id": name, "path": f"/v23.0/{number}/{api}", "body": body, **more}
         self._line(at, send=whole | ({"wamid": f"wamid.{name}"} if taken else {}))
 
     def text(self, at: float, name: str, to: str, **how: Any) -> None:
@@ -174,4 +176,4 @@ class Kept:
 
 def keep_ledger(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Let replay keep its state in the Redis at *url*."""
-    monkeypatch.setattr("gatekeeper.replay.EmbeddedLedger", lambda _data_dir: Kept(url))
+    monkeypatch.setattr("gatekeeper.replay.run.EmbeddedLedger", lambda _data_dir: Kept(url))
