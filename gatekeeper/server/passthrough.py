@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 from aiohttp import web
 
+from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.headers import added
 from gatekeeper.server.http import StreamedAnswer, answer_headers, fault, refusal_response, upstream_headers
 from gatekeeper.server.upstream import Upstream
@@ -35,6 +36,9 @@ async def pass_through(
                     await response.write(chunk)
             await response.write_eof()
             return response
+    except UpstreamError as error:
+        refusal = fault(error.status, "Service temporarily unavailable", f"{str(error).capitalize()}.")
+        return refusal_response(refusal, trace=_TRACE, headers={"Retry-After": "1"})
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         if response is not None and response.prepared:
             if request.transport is not None:  # half an answer is on its way: only a broken connection says that it is half

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -15,7 +15,7 @@ from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.http import AUTOMATIC
 from gatekeeper.settings import Upstream as UpstreamSettings
 
-_CONNECTIONS = 1024
+_SENDS, _STREAMS = 1024, 512  # on their way at once
 MOST_ANSWER = 4 << 20
 _NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -29,6 +29,33 @@ class UpstreamAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class _Queue:
+    """Lets so many in at once, and as many more wait; whoever comes on top of them is told to come later."""
+
+    def __init__(self, size: int) -> None:
+        self._slots = asyncio.Semaphore(size)
+        self._size = size
+        self._waiting = 0
+
+    @contextlib.asynccontextmanager
+    async def turn(self, patience: float) -> AsyncIterator[None]:
+        """Wait for a turn; UpstreamError when the queue is full, or too slow."""
+        if self._slots.locked() and self._waiting >= self._size:
+            raise UpstreamError("too many requests wait for the upstream", status=503, sent=False)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise UpstreamError("no connection to the upstream was free in time", status=503, sent=False) from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+
 class Upstream:
     """Meta's Graph API, or whatever stands at `upstream.base_url`."""
 
@@ -37,13 +64,14 @@ class Upstream:
         self._timeout = settings.timeout / 1000
         connect = settings.connect_timeout / 1000
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),  # the queues are the limit
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=AUTOMATIC,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout),
             trust_env=False,
         )
+        self._sends, self._streams = _Queue(_SENDS), _Queue(_STREAMS)
         self.reachable: bool | None = None
 
     async def close(self) -> None:
@@ -56,15 +84,16 @@ class Upstream:
 
         The whole answer is due within the upstream's time-out.
         """
+        data = body if body or method == "POST" else None
         try:
-            async with asyncio.timeout(self._timeout):
-                data = body if body or method == "POST" else None
-                async with self._session.request(
-                    method, self._url(path), headers=headers, data=data, allow_redirects=False
-                ) as answer:
-                    text = await self._bounded(answer)
-                    self.reachable = True
-                    return UpstreamAnswer(answer.status, answer.reason or "", CIMultiDict(answer.headers), text)
+            async with (
+                self._sends.turn(self._timeout),
+                asyncio.timeout(self._timeout),
+                self._session.request(method, self._url(path), headers=headers, data=data, allow_redirects=False) as answer,
+            ):
+                text = await self._bounded(answer)
+                self.reachable = True
+                return UpstreamAnswer(answer.status, answer.reason or "", CIMultiDict(answer.headers), text)
         except _NEVER_OPENED:
             self.reachable = False
             raise UpstreamError("the upstream cannot be reached", status=502, sent=False) from None
@@ -73,9 +102,17 @@ class Upstream:
         except (aiohttp.ClientError, OSError):
             raise UpstreamError("the upstream broke off before it answered", status=502, sent=True) from None
 
-    def stream(self, method: str, path: str, headers: CIMultiDict[str], body: AsyncIterator[bytes] | None) -> Any:
-        """A pass-through request as aiohttp's context manager: nothing of it is kept in memory."""
-        return self._session.request(method, self._url(path), headers=headers, data=body, allow_redirects=False)
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, path: str, headers: CIMultiDict[str], body: AsyncIterator[bytes] | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A pass-through request: nothing of it is kept in memory. UpstreamError: too many are on their way."""
+        url = self._url(path)
+        async with (
+            self._streams.turn(self._timeout),
+            self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer,
+        ):
+            yield answer
 
     def _url(self, target: str) -> URL:
         # Built from its parts, for a URL that is parsed loses an empty query.
