@@ -11,10 +11,9 @@ from typing import Any, NoReturn
 import msgspec
 import uvloop
 
-from gatekeeper import __version__, explaining, finance, rates
+from gatekeeper import __version__, backtest, explaining, finance, rates
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError, GatekeeperError, InputError
-from gatekeeper.replay import replay
 from gatekeeper.server.serving import serve
 from gatekeeper.settings import described, load_all
 from gatekeeper.telemetry import logger
@@ -60,11 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the configuration (default: none)")
     one.set_defaults(run=_check)
 
-    one = commands.add_parser("replay", help="decide a recorded history", description="Decide a recorded history.")
-    one.add_argument("file", metavar="FILE", help="JSON lines in time order; - is standard input")
-    one.add_argument("--config", type=Path, metavar="FILE", help="the configuration (default: none)")
-    one.set_defaults(run=_replay)
-
+    backtest.add_parser(commands)
     rates.add_parser(commands)
     finance.add_parser(commands)
     explaining.add_parser(commands)
@@ -93,20 +88,6 @@ def _flat(value: Any, path: str) -> list[tuple[str, Any]]:
     if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
         return [leaf for n, one in enumerate(value) for leaf in _flat(one, f"{path}[{n}]")]
     return [(path, value)]
-
-
-def _replay(given: argparse.Namespace) -> None:
-    settings, _ = load_all(given.config, data_dir("config"))
-    if given.file == "-":
-        uvloop.run(replay(sys.stdin.buffer, "standard input", settings, sys.stdout.buffer))
-        return
-    try:
-        source = Path(given.file).open("rb")  # noqa: SIM115 - closed below, where what it holds may be wrong too
-    except OSError as error:
-        raise InputError(f"{given.file}: {error.strerror}") from None
-    with source:
-        total = os.fstat(source.fileno()).st_size
-        uvloop.run(replay(source, given.file, settings, sys.stdout.buffer, total=total))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.asking import Gate, add_gate, printable
+from gatekeeper.asking import Gate, add_gate, from_variable, printable
 from gatekeeper.core.errors import InputError
 
+_KEY = "Gatekeeper-Key"
 _SHOWN = ("category", "opens", "charged", "price", "price_bound", "currency", "market", "rate_card", "regime", "state")
 _EXPIRIES = ("window_expires", "free_entry_expires", "conversation_expires")
 
@@ -57,6 +58,11 @@ def add_parser(commands: Any) -> None:
     one.add_argument("--marketing-messages", action="store_true", help="through the Marketing Messages API")
     one.add_argument("--caller", default="", metavar="NAME", help="as if this system sent it")
     one.add_argument(
+        "--key-env",
+        metavar="NAME",
+        help="the environment variable that holds that system's key (default: the one in the configuration)",
+    )
+    one.add_argument(
         "--at", type=_time, metavar="TIME", help="at this time, 2026-11-21T09:00+01:00 or Unix seconds (default: now)"
     )
     add_gate(one)
@@ -65,7 +71,7 @@ def add_parser(commands: Any) -> None:
 
 def _explain(given: argparse.Namespace) -> None:
     """Ask a running gate what it would decide of a send now, and print every case, rule, budget and limit that it looks at."""
-    gate = Gate.of_config(given.config) if given.admin is None else Gate(given.admin)
+    gate = Gate.given(given)
     if not (given.number.isascii() and given.number.isdigit()):
         raise InputError(f"--from: {given.number!r} is not a phone number id, which is all digits")
     question = {
@@ -75,7 +81,16 @@ def _explain(given: argparse.Namespace) -> None:
         "marketing_messages": given.marketing_messages,
         "at": given.at,
     }
-    print("\n".join(_told(gate.ask(_Answer, "/v1/check", question=question))))  # noqa: T201 - a command of the command line
+    print("\n".join(_told(gate.ask(_Answer, "/v1/check", question=question, headers=_headers(given, gate)))))  # noqa: T201 - a command of the command line
+
+
+def _headers(given: argparse.Namespace, gate: Gate) -> dict[str, str]:
+    """By which key the caller is known, where callers have keys."""
+    if given.key_env is not None:
+        return {_KEY: from_variable(given.key_env, "--key-env")}
+    if gate.keys and given.caller not in gate.keys:
+        raise InputError(f"--caller: name one of the configuration's callers: {', '.join(map(printable, gate.keys))}")
+    return {_KEY: gate.keys[given.caller]} if gate.keys else {}
 
 
 def _body(given: argparse.Namespace) -> dict[str, Any]:

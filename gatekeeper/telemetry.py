@@ -19,8 +19,11 @@ STARTED, STOPPED, ONE_WORKER = "started", "stopped", "workers_ignored"
 WORKER_STARTED, WORKER_DIED = "worker_started", "worker_died"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # the variable by which prometheus-client is told that there are several of us
 RELOADED, RELOAD_FAILED, RESTART_NEEDED = "reloaded", "reload_failed", "restart_needed"
+HELD, HELD_ENDED = "held", "held_ended"
 FORWARD_FAILED, FORWARD_DROPPED = "forward_failed", "forward_dropped"
 TEMPLATES_READ, TEMPLATES_UNREAD, TEMPLATE_CHANGED = "templates_read", "templates_unread", "template_changed"
+RECORDING, RECORD_DROPPED, RECORD_RESUMED = "recording", "record_dropped", "record_resumed"
+TURNED_AWAY, FORGOTTEN = "turned_away", "forgotten"
 ITEM_SKIPPED, FAULT = "item_skipped", "fault"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -43,12 +46,16 @@ class Metrics:
         )
         self.hits = Counter(
             "gatekeeper_hits",
-            "Sends that something blocked, or would have: platform, rule, budget or limit.",
+            "Sends that something blocked, or would have, or that could not be held to it: platform, rule, budget or limit.",
             ["reason", "name", "outcome"],
             **one,
         )
         self.unpriced = Counter("gatekeeper_unpriced", "Decided sends whose price no rate card knows.", ["currency"], **one)
         self.unknown_types = Counter("gatekeeper_unknown_types", "Sends of a message type that we do not know.", **one)
+        self.held_texts = Counter(
+            "gatekeeper_held_texts", "Messages held until their recipient answers, and what became of them.", ["outcome"], **one
+        )
+        self.held_recipients = Gauge("gatekeeper_held_recipients", "Recipients whose answer held messages wait for.", **highest)
         self.settlements = Counter("gatekeeper_settlements", "Settled messages.", ["delivered", "category", "charged"], **one)
         self.settled_difference = Counter(
             "gatekeeper_settled_difference_micros",
@@ -79,6 +86,9 @@ class Metrics:
         self.forward_seconds = Histogram(
             "gatekeeper_forward_seconds", "From handing on to the answer.", ["target"], buckets=_SECONDS, **one
         )
+        self.record_lines = Counter(
+            "gatekeeper_record_lines", "Lines of the recorded history, by what became of them.", ["outcome"], **one
+        )
         self.templates = Gauge("gatekeeper_templates", "Templates of the accounts, by status.", ["status"], **highest)
         self.template_quality = Gauge(
             "gatekeeper_template_quality",
@@ -101,6 +111,7 @@ class Metrics:
         self.upstream_seconds = Histogram(
             "gatekeeper_upstream_seconds", "From forwarding to the answer.", buckets=_SECONDS, **one
         )
+        self.turned_away = Counter("gatekeeper_turned_away", "Requests that no key or token admitted, by why.", ["why"], **one)
         self.reloads = Counter("gatekeeper_reloads", "Changed configurations, by what became of them.", ["outcome"], **one)
         self.policy_stale = Gauge("gatekeeper_policy_stale", "Whether the configuration's file has a mistake.", **highest)
         self.ledger_up = Gauge("gatekeeper_ledger_up", "Whether the ledger answers.", **lowest)

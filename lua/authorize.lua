@@ -63,7 +63,7 @@ if (refusal == 0 or not plan.enforce) and #plan.cases > 0 then
   most = price(plan.cases[sure], (read(plan.cases[sure])))
 end
 
-local send = {at = now, name = name_of(thread_key), amount = 0, lifetime = plan.meter_lifetime, certain = certain}
+local send = {at = now, name = name_of(thread_key), amount = 0, certain = certain}
 send.clocks, send.thread_key, send.record_key = clocks, thread_key, reservation_key
 local asked = (plan.unpriced or cost == UNKNOWN or most == UNKNOWN) and UNKNOWN or math.max(cost, most)
 if cost > 0 then send.amount = math.max(cost, most) end

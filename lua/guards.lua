@@ -6,6 +6,7 @@ Never    what a guard is for, or what its key counts
 
 at_most   HASH    spent and reserved micro-units
 spaced    STRING  a bucket: when something was last put in, how full it was then, and by what share of a millisecond that is told
+turn      HASH    a thread's field: when the clock was opened, and how many answers there were since
 distinct  ZSET    names by the moment that each was last reached, or last taken for
           HASH    of those with sends on their way: how many, since when, and when one of them was last delivered
 ]]
@@ -79,6 +80,23 @@ function takes.distinct(guard, send)
   keep(key, guard.lifetime)
   keep(held_key, guard.lifetime)
   return {'distinct', key, guard.lifetime, held_key, send.name, send.at}
+end
+
+-- Which answer this is to what opened the clock last: another opening begins anew, and while it is not open nothing is answered.
+local function nth(guard, send)
+  local since = send.certain(guard.clock) and number(send.clocks, guard.clock .. '<') or 0
+  local at, count = (send.clocks[guard.clock .. '#'] or '0 0'):match('^(%d+) (%d+)$')
+  return since == 0 and 0 or (tonumber(at) == since and count or 0) + 1, since
+end
+
+function fits.turn(guard, send) return true, 0, (nth(guard, send)) end
+
+function takes.turn(guard, send)
+  local count, since = nth(guard, send)
+  if count == 0 then return nil end
+  redis.call('HSET', send.thread_key, guard.clock .. '#', string.format('%d %d', since, count))
+  redis.call('HSET', send.record_key, 'turn', count)
+  return {'turn', send.thread_key, guard.clock .. '#', since}
 end
 
 function fits.absent(guard, send) return not send.certain(guard.clock), 0, 0 end

@@ -74,7 +74,7 @@ def add_parser(commands: Any) -> None:
 
 def _spend(given: argparse.Namespace) -> None:
     """Print what a month came to: what was predicted when messages were sent, what deliveries were settled at, and what is open."""
-    gate = _gate(given)
+    gate = Bookkeeper.given(given)
     wanted = [gate.account(waba_id, given.month).waba_id for waba_id in dict.fromkeys(given.waba_id or ())] or gate.kept()
     bills = [gate.bill(waba_id, given.month) for waba_id in wanted]
     if given.csv:
@@ -85,7 +85,7 @@ def _spend(given: argparse.Namespace) -> None:
 
 def _reconcile(given: argparse.Namespace) -> None:
     """Compare what Meta says of a month, its pricing_analytics, with what was settled, by category and market."""
-    month = reconcile(given.file, _gate(given), data_dir("config"), waba_id=given.waba_id, month=given.month)
+    month = reconcile(given.file, Bookkeeper.given(given), data_dir("config"), waba_id=given.waba_id, month=given.month)
     if given.json:
         say(telling.as_json(month).decode() + "\n")
     elif given.csv:
@@ -102,10 +102,6 @@ def _reconcile(given: argparse.Namespace) -> None:
             raise DifferenceError(
                 f"{month.month} differs by {money(furthest)}, more than {money(given.fail_above)} {month.currency}"
             )
-
-
-def _gate(given: argparse.Namespace) -> Bookkeeper:
-    return Bookkeeper.of_config(given.config) if given.admin is None else Bookkeeper(given.admin)
 
 
 def _month(text: str) -> str:

@@ -8,8 +8,10 @@ from gatekeeper.meta.batch import mentions, spellings, unescaped
 from gatekeeper.meta.bodies import Form
 
 _TAIL = 8192  # a name, or the head of a part, may begin in one piece and end in the next
-_BATCH = spellings("batch")
-_NAMED = re.compile(_BATCH + rb"""\0?(?:"[\s\0]*:|[\s\0]*(?:\[[^=&]*)?=)""", re.IGNORECASE)
+_BATCH = rb"(?:async|ad)?" + spellings("batch")
+_NAMED = re.compile(
+    rb"""[{,][\s\0]*"\0?""" + _BATCH + rb"""\0?"[\s\0]*:|&[\s+\0]*""" + _BATCH + rb"""[\s+\0]*(?:\[[^=&]*)?=""", re.IGNORECASE
+)
 _PART = rb"[ \t]*\r?\n(?:[^\r\n]+\r?\n)*?[^\r\n]*\bname\s*=[\s\"']*(?:async|ad)?batch\b"
 
 
@@ -25,7 +27,7 @@ class Glance:
         self._strict = strict
         parted = form is not None and form.is_multipart
         self._part = re.compile(b"--" + re.escape(form.boundary).encode() + _PART, re.IGNORECASE) if form and parted else None
-        self._tail, self._unseen = b"", bytearray()
+        self._tail, self._unseen = b"&", bytearray()
         self._named = self._addressed = False
 
     def sees(self, piece: bytes, *, last: bool = False) -> bool:

@@ -23,7 +23,7 @@ _DROPPED = str.maketrans("", "", "\t\r\n")  # no parser of URLs keeps them, ours
 _END = re.compile(r"[?#\0]")
 
 _POST = "POST"
-_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ def names_edge(path: str) -> bool:
 
 def may_post(method: str, headers: Iterable[tuple[str, str]] = (), told: Iterable[str] = ()) -> bool:
     """Say whether a request may be taken for a POST; *told* is what its parameters called `method` say, which Graph believes."""
-    overrides = (value for name, value in headers if name.lower().replace("_", "-") in _OVERRIDES)
+    overrides = (value for name, value in headers if name.lower().replace("_", "-") in OVERRIDES)
     return any(word.strip().upper() == _POST for said in (method, *overrides, *told) for word in said.split(","))
 
 

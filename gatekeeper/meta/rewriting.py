@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from gatekeeper.meta.bodies import Members, UnreadableBody, query_members, read, read_object, readings, spelled
+from gatekeeper.meta.bodies import Members, UnreadableBody, decoded, query_members, read, read_object, readings, spelled
 
 JSON = "application/json"
 _REPLACED = ("type", "text", "category")
@@ -77,6 +77,8 @@ def _members(written: Written) -> tuple[Members, str | None] | None:
     """What is written in a body, and the text in it; None: some of the message stands in the query, where it would stay what it is."""
     try:
         members = readings(written.body, written.content_type)[0]
+        if read_object(decoded(written.body)) is None:
+            members = {name: _of_form(raw) for name, raw in members.items()}
         told = query_members(written.query) if written.query else {}
         type_ = read(members["type"]) if "type" in members else None
         text = _text(members)
@@ -92,6 +94,22 @@ def _body(kept: Members, name: str, language: str, text: str | None) -> bytes | 
             return None
         template["components"] = [{"type": "body", "parameters": [{"type": "text", "text": text}]}]
     return msgspec.json.encode({**kept, "type": "template", "template": template})
+
+
+def _of_form(raw: msgspec.Raw) -> msgspec.Raw:
+    """A field of a form as JSON has it: what is no object, list or quoted text is a text."""
+    text = bytes(raw)
+    if text[:1] in (b"{", b"[", b'"') and _is_json(raw):
+        return raw
+    return msgspec.Raw(msgspec.json.encode(decoded(text)))
+
+
+def _is_json(raw: msgspec.Raw) -> bool:
+    try:
+        read(raw)
+    except UnreadableBody:
+        return False
+    return True
 
 
 def _text(members: Members) -> str | None:

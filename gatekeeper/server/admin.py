@@ -16,13 +16,16 @@ from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.recipients import canonical
 from gatekeeper.core.vocabulary import CONVERSATION, Clock
 from gatekeeper.engine import Engine
+from gatekeeper.server.callers import Callers
 from gatekeeper.server.checking import Checking
+from gatekeeper.server.guard import Guard
 from gatekeeper.server.reload import Reload
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import LedgerFailure, Settings, described
 from gatekeeper.telemetry import Metrics, exposed
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_SAID = ("Allow", "WWW-Authenticate")
 _SINCE, _DENIED, _USED, _ASSUMED = "<", "!", "*", "?"
 
 
@@ -37,6 +40,9 @@ class Admin:
         metrics: Metrics,
         now: Callable[[], int],
         reload: Reload,
+        *,
+        callers: Callers,
+        log: Any,
     ) -> None:
         self._engine = engine
         self._upstream = upstream
@@ -44,10 +50,12 @@ class Admin:
         self._reload = reload
         self._metrics = metrics
         self._now = now
+        self._callers = callers
+        self._guard = Guard(settings.server.admin_token, metrics, log)
 
     def application(self, *more: web.RouteDef) -> web.Application:
         """The admin listener's routes, and *more*."""
-        app = web.Application(middlewares=[_problems])
+        app = web.Application(middlewares=[_problems, self._guard.middleware()])
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -56,7 +64,7 @@ class Admin:
                 web.get("/v1/threads/{phone_number_id}/{recipient}", self._thread),
                 web.get("/v1/accounts", self._accounts),
                 web.get("/v1/policy", self._policy),
-                web.post("/v1/check", Checking(self._engine, self._now).answer),
+                web.post("/v1/check", Checking(self._engine, self._callers, self._now).answer),
                 web.get("/v1/spend", self._spend),
                 web.get("/v1/spend/lines", self._spend_lines),
                 *more,
@@ -67,7 +75,7 @@ class Admin:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
         checks = {
             "ledger": await self._ledger(),
             "policy": self._reload.state,
@@ -78,7 +86,8 @@ class Admin:
             checks["webhook"] = "no app secret: every webhook is refused; set webhook.app_secret"
         blocked = self._engine.settings.policy.ledger_failure is LedgerFailure.BLOCK
         ready = checks["ledger"] == "ok" or not blocked
-        return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)
+        told = {"checks": checks} if self._guard.admits(request) else {}
+        return web.json_response({"ready": ready, **told}, status=200 if ready else 503)
 
     async def _ledger(self) -> str:
         try:
@@ -188,6 +197,5 @@ async def _problems(request: web.Request, handler: _Handler) -> web.StreamRespon
         return await handler(request)
     except web.HTTPException as error:
         response = problem(error.status, error.text or error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        response.headers.update({name: error.headers[name] for name in _SAID if name in error.headers})
         return response

@@ -17,15 +17,23 @@ from aiohttp import web
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.secret import Secret
 from gatekeeper.engine import Engine
+from gatekeeper.engine.holding import Holding
 from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import PROBE_S, Ledger
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
+from gatekeeper.server.callers import Callers
+from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
+from gatekeeper.server.holding import Held
 from gatekeeper.server.http import GraphServer
 from gatekeeper.server.listener import Listener
+from gatekeeper.server.recorded import RecordedEngine
+from gatekeeper.server.recording import Recording
 from gatekeeper.server.reload import Reload
+from gatekeeper.server.repeats import MARGIN_MS
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.sockets import BACKLOG, listening, url_of
@@ -46,8 +54,9 @@ def unix_ms() -> int:
 class Gate:
     """A running gate: its listeners' addresses, until the context ends."""
 
-    def __init__(self, url: str, admin_url: str, engine: Engine, settings: Settings, reload: Reload) -> None:
+    def __init__(self, url: str, admin_url: str, engine: Engine, settings: Settings, reload: Reload, flushing: Flushing) -> None:
         self.reload = reload
+        self.flushing = flushing
         self.url = url
         self.admin_url = admin_url
         self.engine = engine
@@ -73,30 +82,40 @@ async def running(
     if sandbox:
         settings = _with_secrets(settings)
     async with contextlib.AsyncExitStack() as stack:
-        shared = ours is not None
-        bound = listening(settings.server.listen, "listen", stack, shared=shared)
-        admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=shared)
+        bound = listening(settings.server.listen, "listen", stack, shared=ours is not None)
+        admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=ours is not None)
         url = ours.ledger_url if ours else await ledger_url(settings, metrics, log, stack)
         ledger = _ledger(url, settings, metrics, log, stack)
         graph = await _sandbox(settings, book, ledger, url_of(bound), now, log, stack) if sandbox else None
         if graph is not None:
             upstream_settings = msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
             settings = msgspec.structs.replace(settings, upstream=upstream_settings)
-        reader = TemplateReader(settings.upstream)
-        stack.push_async_callback(reader.close)
-        engine = Engine(settings, book, ledger, metrics, reader=reader)
+        engine = await _engine(settings, book, ledger, metrics, log, now, stack)
         upstream = Upstream(settings.upstream)
         stack.push_async_callback(upstream.close)
         apps = await stack.enter_async_context(session())
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         forwarding = Forwarding(settings.webhook, apps, courses, metrics, log)
-        webhooks = Webhooks(engine, settings.webhook, forwarding, metrics, log, now)
-        sends = Sends(engine, upstream, settings, metrics, log, now)
+        held, flushing = _holding(engine, upstream, courses, settings, metrics, log, now, stack)
+        webhooks = Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now)
+        callers = Callers(settings.caller, metrics, log)
+        sends = Sends(
+            engine,
+            upstream,
+            held,
+            settings,
+            metrics,
+            log,
+            now,
+            callers=callers,
+            unread=engine.unread if isinstance(engine, RecordedEngine) else None,
+        )
         rounds, reads = Rounds(engine.registry, log, now), ours is None or ours.number == 1  # one worker reads them for all
 
         def follow(new: Settings, book: Rulebook) -> None:
-            current = msgspec.structs.replace(settings, policy=new.policy, account=new.account)
+            current = msgspec.structs.replace(settings, policy=new.policy, account=new.account, caller=new.caller)
             engine.follow(current, book)
+            callers.follow(current.caller)
             if reads:
                 rounds.follow(current.account)
             if graph is not None:
@@ -106,17 +125,58 @@ async def running(
         reload = Reload(config, loaded, follow, metrics, log, now)
         for task in (_balanced(engine), reload.watch()):
             stack.callback(courses.create_task(task).cancel)
-        side_doors = SideDoors(sends, upstream, settings.server.max_body)
-        listener = Listener(sends, webhooks, side_doors, settings.webhook.path, log, courses)
+        listener = Listener(
+            sends, webhooks, SideDoors(sends, upstream, settings.server.max_body), held, settings.webhook.path, log, courses
+        )
         grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)
-        admin = Admin(engine, upstream, settings, metrics, now, reload).application(*(graph.customer_routes() if graph else ()))
-        await _listen(web.AppRunner(admin, access_log=None, shutdown_timeout=1), admin_bound, stack)
+        admin = Admin(engine, upstream, settings, metrics, now, reload, callers=callers, log=log)
+        app = admin.application(*(graph.customer_routes() if graph else ()))
+        await _listen(web.AppRunner(app, access_log=None, shutdown_timeout=1), admin_bound, stack)
         await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
         stack.callback(forwarding.stop, grace)
         if reads:
             await stack.enter_async_context(rounds.going(settings.account))
-        yield Gate(url_of(bound), url_of(admin_bound), engine, settings, reload)
+        yield Gate(url_of(bound), url_of(admin_bound), engine, settings, reload, flushing)
+
+
+async def _engine(
+    settings: Settings,
+    book: Rulebook,
+    ledger: Ledger,
+    metrics: Metrics,
+    log: Any,
+    now: Callable[[], int],
+    stack: contextlib.AsyncExitStack,
+) -> Engine:
+    """The engine, with whoever reads templates for it, and with a record of its course where the configuration wants one."""
+    reader = TemplateReader(settings.upstream)
+    stack.push_async_callback(reader.close)
+    if not settings.record.path:
+        return Engine(settings, book, ledger, metrics, reader=reader)
+    recording = Recording(settings.record, book.markets, metrics, log, now)
+    await stack.enter_async_context(recording.going())
+    return RecordedEngine(settings, book, ledger, metrics, recording=recording, reader=reader)
+
+
+def _holding(
+    engine: Engine,
+    upstream: Upstream,
+    courses: asyncio.TaskGroup,
+    settings: Settings,
+    metrics: Metrics,
+    log: Any,
+    now: Callable[[], int],
+    stack: contextlib.AsyncExitStack,
+) -> tuple[Held, Flushing]:
+    """What lets sends wait for their recipients, and what sends them then."""
+    patience = settings.upstream.timeout + MARGIN_MS
+    holding = Holding(engine, patience_ms=patience)
+    held = Held(engine, holding, metrics, log, now, patience_ms=patience)
+    flushing = Flushing(engine, holding, upstream, courses, metrics, log, now, most=settings.server.max_body)
+    courses.create_task(flushing.watch())
+    stack.callback(flushing.stop, settings.server.grace / 1000)
+    return held, flushing
 
 
 async def _sandbox(
@@ -148,7 +208,7 @@ async def _balanced(engine: Engine) -> None:
     """Count in what was used before this gate, as soon as the ledger can be asked."""
     while True:
         try:
-            return await engine.open_balances()
+            return await engine.balances.open()
         except LedgerError:
             await asyncio.sleep(PROBE_S)
 
@@ -193,7 +253,7 @@ def _with_secrets(settings: Settings) -> Settings:
     webhook = settings.webhook
     webhook = msgspec.structs.replace(
         webhook,
-        app_secret=webhook.app_secret or secrets.token_hex(16),
-        verify_token=webhook.verify_token or secrets.token_hex(8),
+        app_secret=webhook.app_secret or Secret(secrets.token_hex(16)),
+        verify_token=webhook.verify_token or Secret(secrets.token_hex(8)),
     )
     return msgspec.structs.replace(settings, webhook=webhook)

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import web
 
+from gatekeeper.core.accounts import Account
 from gatekeeper.core.decision import Decision
 from gatekeeper.core.vocabulary import PriceBound, money
 from gatekeeper.meta.paths import Target
+from gatekeeper.meta.responses import Answer
 from gatekeeper.server.headers import decision_headers
-from gatekeeper.server.reading import caller_of
 from gatekeeper.telemetry import DECISION, Few, Metrics
 
 LONGEST = 64
@@ -23,11 +23,16 @@ _MANY = 5
 
 
 class Course(msgspec.Struct, kw_only=True):
-    """One send, from its first byte to its answer."""
+    """
+    One send, from its first byte to its answer.
+
+    *lender*: the account whose own token it goes out by. *taken*: what Meta said when it took it.
+    """
 
     id: str
     target: Target
     caller: str
+    lender: Account | None = None
     started: float
     decided_at: float = 0.0
     upstream_s: float | None = None
@@ -36,6 +41,7 @@ class Course(msgspec.Struct, kw_only=True):
     type: str = ""
     lost: bool = False
     answer: int = 0
+    taken: Answer | None = None
 
     def headers(self, decision: Decision) -> dict[str, str]:
         """Our headers on the answer."""
@@ -43,9 +49,9 @@ class Course(msgspec.Struct, kw_only=True):
         return decision_headers(decision, self.id, decide_ms=_ms(self.decided_at - self.started), upstream_ms=upstream_ms)
 
 
-def begun(request: web.BaseRequest, target: Target) -> Course:
+def begun(target: Target, caller: str) -> Course:
     """A send that has just come in."""
-    return Course(id=secrets.token_hex(12), target=target, caller=caller_of(request, LONGEST), started=perf_counter())
+    return Course(id=secrets.token_hex(12), target=target, caller=caller, started=perf_counter())
 
 
 def described(course: Course, decision: Decision, now: int) -> dict[str, Any]:
@@ -71,6 +77,8 @@ class Record:
                 self._metrics.pending_categories.labels(decision.category or "none", decision.category_pending).inc()
             for hit in decision.hits:
                 self._metrics.hits.labels(hit.reason, hit.name or "", "annotated" if decision.forwards else "blocked").inc()
+            for hit in decision.unkept:
+                self._metrics.hits.labels(hit.reason, hit.name or "", "unkept").inc()
             if course.upstream_status is not None:
                 self._metrics.upstream.labels(str(course.upstream_status)).inc()
                 if course.answer and decision.forwards and course.upstream_status < _NOT_TAKEN:
@@ -89,6 +97,8 @@ class Record:
             rule=decision.rule,
             message=decision.hits[0].refusal.details if decision.rule else None,
             annotated=[hit.name or hit.reason for hit in decision.hits] if decision.forwards else [],
+            unkept=[hit.name for hit in decision.unkept],
+            template=decision.template,
             category=decision.category,
             category_pending=decision.category_pending,
             opens=decision.opens,

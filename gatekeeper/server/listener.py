@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gatekeeper.meta.bodies import spelled
 from gatekeeper.meta.paths import gated, may_post
+from gatekeeper.server.holding import Held
 from gatekeeper.server.http import BrokenOff, fault, refusal_response
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
@@ -27,9 +28,17 @@ class Listener:
     """The public listener: one function from request to answer."""
 
     def __init__(
-        self, sends: Sends, webhooks: Webhooks, side_doors: SideDoors, webhook_path: str, log: Any, courses: asyncio.TaskGroup
+        self,
+        sends: Sends,
+        webhooks: Webhooks,
+        side_doors: SideDoors,
+        held: Held,
+        webhook_path: str,
+        log: Any,
+        courses: asyncio.TaskGroup,
     ) -> None:
         self._sends = sends
+        self._held = held
         self._webhooks = webhooks
         self._side_doors = side_doors
         self._webhook_path = webhook_path
@@ -81,6 +90,8 @@ class Listener:
             return await self._webhooks.handshake(request)
         if any("\udc80" <= letter <= "\udcff" for _, value in request.headers.items() if not value.isascii() for letter in value):
             return _refused("A header is neither ASCII nor UTF-8.")
+        if self._held.serves(request.path):
+            return await self._held.status(request)
         target = gated(request.raw_path)
         if target is not None and _may_post(request):
             return await self._sends.handle(request, target)

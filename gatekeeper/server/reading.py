@@ -6,8 +6,10 @@ Two headers are read here too: whether it is a dry run, and which system calls.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from gatekeeper.meta.rewriting import JSON, Written
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send, decode_send
@@ -18,7 +20,19 @@ _CALLER = "Gatekeeper-Caller"
 _TRUE = ("true", "1")
 
 
-def read_send(request: web.BaseRequest, body: bytes, most: int, *, marketing_api: bool) -> tuple[Send, Written]:
+class Requested(Protocol):
+    """A request as far as it is read here: one that is there, or one that was kept."""
+
+    @property
+    def headers(self) -> MultiMapping[str]:
+        """Its headers."""
+
+    @property
+    def raw_path(self) -> str:
+        """Its path as it stands in the request line."""
+
+
+def read_send(request: Requested, body: bytes, most: int, *, marketing_api: bool) -> tuple[Send, Written]:
     """
     Read what of a send decides, and give it as it was written too.
 
@@ -52,6 +66,6 @@ def caller_of(request: web.BaseRequest, longest: int) -> str:
     return request.headers.get(_CALLER, "")[:longest].encode("ascii", "replace").decode()
 
 
-def query_of(request: web.BaseRequest) -> str:
+def query_of(request: Requested) -> str:
     """Give the query as it stands in the request line."""
     return request.raw_path.partition("?")[2].partition("#")[0]

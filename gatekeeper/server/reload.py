@@ -21,7 +21,7 @@ from gatekeeper.settings import Settings, load_all
 from gatekeeper.telemetry import RELOAD_FAILED, RELOADED, RESTART_NEEDED, Metrics
 
 _EVERY_S = 1.0
-_BY_RESTART = ("server", "upstream", "ledger", "webhook")
+_BY_RESTART = ("server", "upstream", "ledger", "webhook", "record")
 _OK = "ok"
 
 
@@ -47,7 +47,7 @@ class Reload:
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
         self._asked = asyncio.Event()
-        self._seen = self._fingerprint()
+        self._read = self._seen = self._fingerprint()
         self.since = now()
         self.state = _OK
 
@@ -56,12 +56,19 @@ class Reload:
         self._asked.set()
 
     async def watch(self) -> None:
-        """Follow the files until cancelled."""
+        """
+        Follow the files until cancelled.
+
+        A change is read once nothing has changed between two looks: whoever writes a file may not be done with it.
+        """
+        if await asyncio.to_thread(self._changed_since_start):
+            await self.read()
         while True:
             forced = await self._woken()
-            seen = await asyncio.to_thread(self._fingerprint)
-            if forced or seen != self._seen:
-                self._seen = seen
+            seen, before = await asyncio.to_thread(self._fingerprint), self._seen
+            self._seen = seen
+            if forced or (seen != self._read and seen == before):
+                self._read = seen
                 await self.read()
 
     async def read(self) -> None:
@@ -69,7 +76,7 @@ class Reload:
         try:
             settings, book = await asyncio.to_thread(self._loaded)
         except ConfigError as error:
-            self.state = f"stale: {self._told(str(error))}"
+            self.state = f"stale: {str(error).removeprefix(f'{self._path}: ')}"  # everybody who asks knows the file's name
             self._metrics.reloads.labels("failed").inc()
             self._metrics.policy_stale.set(1)
             self._log.error(RELOAD_FAILED, error=str(error))
@@ -82,7 +89,11 @@ class Reload:
         self._metrics.reloads.labels("done").inc()
         self._metrics.policy_stale.set(0)
         self._log.info(
-            RELOADED, accounts=len(settings.account), rules=len(settings.policy.rule), budgets=len(settings.policy.budget)
+            RELOADED,
+            accounts=len(settings.account),
+            callers=len(settings.caller),
+            rules=len(settings.policy.rule),
+            budgets=len(settings.policy.budget),
         )
 
     async def _woken(self) -> bool:
@@ -96,11 +107,21 @@ class Reload:
         return True
 
     def _loaded(self) -> tuple[Settings, Rulebook]:
-        return load_all(self._path, self._folder)
+        try:
+            if self._path is None:
+                return self._started_with, Rulebook.load(self._folder)
+            return load_all(self._path, self._folder)
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever a file does to us, the gate goes on as it was
+            raise ConfigError(f"it cannot be read: {type(error).__name__}") from error
 
-    def _told(self, error: str) -> str:
-        """An error without the file's own name, which everybody who asks knows."""
-        return error.removeprefix(f"{self._path}: ")
+    def _changed_since_start(self) -> bool:
+        """Whether the configuration is another one than the gate was started with, a moment ago."""
+        try:
+            return self._loaded()[0] != self._started_with
+        except ConfigError:
+            return True
 
     def _fingerprint(self) -> bytes:
         """What the files are: the configuration by its text, since it may be a link that is swapped; the data by name, size and time."""
@@ -110,10 +131,10 @@ class Reload:
                 digest.update(self._path.read_bytes())
             except OSError as error:
                 digest.update(repr(error).encode())
-        for file in sorted(self._folder.rglob("*.*")):
-            try:
+        try:
+            for file in sorted(self._folder.rglob("*.*")):
                 stat = file.stat()
-            except OSError:
-                continue
-            digest.update(f"{file}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+                digest.update(f"{file}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        except OSError as error:
+            digest.update(repr(error).encode())
         return digest.digest()

@@ -11,19 +11,21 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from gatekeeper.core.decision import SECOND_MS, Decision, passed_unread, refused
-from gatekeeper.core.errors import LedgerError, UpstreamError
+from gatekeeper.core.errors import UpstreamError
 from gatekeeper.core.recipients import masked
 from gatekeeper.core.vocabulary import Reason, Refusal
 from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.paths import Target
-from gatekeeper.meta.responses import Answer, decode_answer
+from gatekeeper.meta.responses import Answer
 from gatekeeper.meta.sends import MalformedSend
+from gatekeeper.server.aftermath import Aftermath, Fate
+from gatekeeper.server.callers import Callers
 from gatekeeper.server.course import LONGEST, Course, Record, begun, described
 from gatekeeper.server.headers import added
+from gatekeeper.server.holding import Held, Wish
 from gatekeeper.server.http import Answer as Upstreamed
 from gatekeeper.server.http import (
     TooLarge,
@@ -32,16 +34,18 @@ from gatekeeper.server.http import (
     fault,
     read_body,
     refusal_response,
-    unpacked,
     upstream_headers,
 )
+from gatekeeper.server.lending import hold_plain, lender, lent
 from gatekeeper.server.reading import instead, is_dry, query_of, read_send
+from gatekeeper.server.recorded import Unread
 from gatekeeper.server.repeats import HEADER, Lost, Repeats
-from gatekeeper.server.upstream import MOST_ANSWER, Upstream, UpstreamAnswer
+from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import Settings
-from gatekeeper.telemetry import FAULT, Metrics
+from gatekeeper.telemetry import Metrics
 
 _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
+_UNAVAILABLE, _SOON = 503, "1"
 _RETRY_LATER = {Reason.LEDGER_UNAVAILABLE: "1"}  # seconds
 _encode = msgspec.json.Encoder().encode
 
@@ -50,20 +54,37 @@ class Sends:
     """The gate."""
 
     def __init__(
-        self, engine: Engine, upstream: Upstream, settings: Settings, metrics: Metrics, log: Any, now: Callable[[], int]
+        self,
+        engine: Engine,
+        upstream: Upstream,
+        held: Held,
+        settings: Settings,
+        metrics: Metrics,
+        log: Any,
+        now: Callable[[], int],
+        *,
+        callers: Callers,
+        unread: Unread | None = None,
     ) -> None:
+        """*unread* is told of what is no send, which the engine never sees."""
         self._engine = engine
         self._upstream = upstream
         self._most = settings.server.max_body
         self._metrics = metrics
         self._record = Record(metrics, log)
-        self._log: structlog.stdlib.BoundLogger = log
+        self._held = held
+        self._aftermath = Aftermath(engine, log, now)
         self._now = now
+        self._callers = callers
+        self._unread = unread
         self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now)
 
     async def handle(self, request: web.BaseRequest, target: Target, body: bytes | None = None) -> web.Response:
         """Decide one send, and let it out or not; *body* is its body where that has been read."""
-        course, dry = begun(request, target), is_dry(request)
+        admission = self._callers.admit(request, target.phone_number_id)
+        if admission.why is not None:
+            return self._callers.turn_away(admission, target.phone_number_id)
+        course, dry = begun(target, admission.caller), is_dry(request)
         try:
             body = await read_body(request, self._most) if body is None else body
         except TooLarge:
@@ -86,16 +107,15 @@ class Sends:
             target.phone_number_id, course.caller, key, said, owner=course.id, send=send, refuse=refuse
         )
 
-    def stops(self, request: web.BaseRequest) -> bool:
-        """Say whether a request that is not to go out stays here."""
-        return self._engine.enforces or is_dry(request)
-
     def unread(self, request: web.BaseRequest, target: Target, refusal: Refusal) -> tuple[web.Response | None, dict[str, str]]:
         """Refuse what may be a message but not a send, or, where nothing is blocked, give the headers that say so; log it either way."""
-        course = begun(request, target)
+        admission = self._callers.admit(request, None)
+        if admission.why is not None:
+            return self._callers.turn_away(admission, target.phone_number_id), {}
+        course = begun(target, admission.caller)
         course.type, course.decided_at = "batch", course.started
         verdict = (refused if self._engine.enforces else passed_unread)(Reason.MALFORMED_REQUEST, refusal=refusal)
-        if self.stops(request):
+        if not verdict.forwards or is_dry(request):
             return self._refuse(course, refusal, verdict, dry=is_dry(request)), {}
         self._record.write(course, verdict)
         return None, course.headers(verdict)
@@ -103,16 +123,22 @@ class Sends:
     async def _decided(self, request: web.BaseRequest, body: bytes, course: Course, *, dry: bool) -> web.Response:
         """Read what of the body decides, decide, and act on it."""
         target = course.target
+        course.lender = lender(self._engine.directory.named(target.phone_number_id))
         try:
             send, written = read_send(request, body, self._most, marketing_api=target.marketing_api)
+            if course.lender is not None:
+                hold_plain(request.method, request.raw_path, request.headers.items(), written)
         except TooLarge:
             return self._refuse(course, _bad(413, f"The body is larger than {self._most} bytes once unpacked."), None)
         except UnknownEncoding:
             return self._refuse(course, _bad(415, "The Content-Encoding is not one of gzip, deflate and identity."), None)
         except MalformedSend as malformed:
             refusal = Refusal(code=malformed.code, title=malformed.title, details=malformed.details)
-            verdict = (refused if self._engine.enforces else passed_unread)(Reason.MALFORMED_REQUEST, refusal=refusal)
-            if self._engine.enforces or dry:
+            stops = self._engine.enforces or course.lender is not None
+            verdict = (refused if stops else passed_unread)(Reason.MALFORMED_REQUEST, refusal=refusal)
+            if self._unread is not None and not dry:
+                self._unread(malformed.code, target, now=self._now(), decision_id=course.id, caller=course.caller)
+            if stops or dry:
                 return self._refuse(course, refusal, verdict, dry=dry)
             return await self._forward(request, body, course, None, verdict)
 
@@ -132,6 +158,19 @@ class Sends:
         course.answer = decided.outcome.nth_answer(decided.plan) if decided.outcome else 0
         course.decided_at = perf_counter()
         self._metrics.decide_seconds.observe(course.decided_at - course.started)
+        if decided.hold is not None:
+            wish = Wish(
+                request=request,
+                body=body,
+                send=send,
+                written=written,
+                decided=decided,
+                dry=dry,
+                forward=lambda asking: self._forward(request, body, course, asking, asking.decision),
+                refuse=lambda refusal: self._refuse(course, refusal, decision, dry=dry),
+                record=lambda one: self._record.write(course, one, dry=dry),
+            )
+            return await self._held.hold(wish, course)
         if dry:
             self._record.write(course, decision, dry=True)
             return web.json_response(body=_encode(described(course, decision, self._now())), headers=course.headers(decision))
@@ -148,12 +187,13 @@ class Sends:
             headers = upstream_headers(request.headers.items())
             if decided is not None and decided.body is not None:
                 headers, body = instead(headers), decided.body
-            answer = await self._upstream.post(request.raw_path, headers, body, method=request.method)
+            path, headers = lent(request.raw_path, headers, course.lender)
+            answer = await self._upstream.post(path, headers, body, method=request.method)
         except UpstreamError as error:
             course.upstream_s, course.upstream_status = perf_counter() - began, error.status
             course.lost = error.sent
             if not error.sent:
-                await self._released(decided)
+                await self._aftermath.released(decided)
             advice = "It was not sent." if not error.sent else "Whether it was sent is not known: do not send it again blindly."
             return self._refuse(course, _bad(error.status, f"{str(error).capitalize()}. {advice}"), decision)
         except BaseException:
@@ -162,44 +202,15 @@ class Sends:
             self._record.write(course, decision)
             raise
         course.upstream_s, course.upstream_status = perf_counter() - began, answer.status
-        await self._followed_up(decided, answer)
+        fate, read = await self._aftermath.followed_up(decided, answer)
+        if fate is Fate.TAKEN:
+            course.taken = read or Answer()
         self._record.write(course, decision)
         headers = answer_headers(answer.headers.items())
         headers.popall("Content-Length", None)
         return Upstreamed(
             status=answer.status, reason=answer.reason, body=answer.body, headers=added(headers, course.headers(decision))
         )
-
-    async def _followed_up(self, decided: Decided | None, answer: UpstreamAnswer) -> None:
-        """
-        Hold, name or give back what the send reserved.
-
-        An error in Graph's shape says that nothing was sent. A 5xx without that shape says nothing, so the reservation stays.
-        """
-        if decided is None:
-            return
-        read = _understood(answer)
-        try:
-            if (read is not None and read.error_code is not None) or _CLIENT_ERROR <= answer.status < _SERVER_ERROR:
-                await self._engine.released(decided, now=self._now())
-            elif read is not None and _OK <= answer.status < _REDIRECT:
-                await self._engine.accepted(decided, read, now=self._now())
-        except LedgerError as error:
-            self._log.warning(
-                FAULT, source=error.source, what="the answer could not be kept", error=str(error), id=decided.facts.id
-            )
-        except Exception as error:  # noqa: BLE001 - Meta has answered, and that answer is the caller's whatever becomes of ours
-            self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, id=decided.facts.id, exc_info=error)
-
-    async def _released(self, decided: Decided | None) -> None:
-        if decided is None:
-            return
-        try:
-            await self._engine.released(decided, now=self._now())
-        except LedgerError as error:
-            self._log.warning(
-                FAULT, source=error.source, what="a reservation could not be released", error=str(error), id=decided.facts.id
-            )
 
     def _refuse(self, course: Course, refusal: Refusal | None, decision: Decision | None, *, dry: bool = False) -> web.Response:
         assert refusal is not None
@@ -211,6 +222,8 @@ class Sends:
             return web.json_response(body=_encode(described(course, decision, self._now())), headers=headers)
         if decision.reason in _RETRY_LATER:
             headers["Retry-After"] = _RETRY_LATER[decision.reason]
+        elif refusal.http_status == _UNAVAILABLE:
+            headers["Retry-After"] = _SOON
         elif decision.retry_after:
             headers["Retry-After"] = str(-(-decision.retry_after // SECOND_MS))
         return refusal_response(refusal, trace=course.id, headers=headers)
@@ -220,14 +233,6 @@ class Sends:
         """Close the connection behind an answer to a body that was not read."""
         response.force_close()
         return response
-
-
-def _understood(answer: UpstreamAnswer) -> Answer | None:
-    """Read an answer whatever it is packed in; it goes back as it came."""
-    try:
-        return decode_answer(unpacked(answer.body, answer.headers.get("Content-Encoding"), MOST_ANSWER))
-    except (TooLarge, UnknownEncoding, ValueError):
-        return None
 
 
 def _bad(status: int, details: str) -> Refusal:

@@ -22,6 +22,7 @@ async def serve(settings: Settings, log: Any, *, sandbox: bool = False, config: 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # who is still starting reads the file in any case
     if settings.server.workers > 1 and ours is None and not sandbox:
         await _serve_many(settings, log, stop, config)
     else:

@@ -2,8 +2,8 @@
 Own what is no send by its path and method: read along for messages that it may carry all the same, and passed through.
 
 What carries none arrives byte for byte. What may carry one is refused, or, where nothing is blocked, passed and said so; either way
-with a decision line. At the root, where batches belong, nothing leaves before the whole is read. Elsewhere a body streams through while
-it is read, all but its last byte: what never ends, Graph never acts on.
+with a decision line. At the root, where batches belong, nothing leaves before as much as may be kept is read. Everything else streams
+through while it is read, all but its last byte: what never ends, Graph never acts on.
 """
 
 from __future__ import annotations
@@ -84,27 +84,28 @@ class SideDoors:
     async def _along(self, request: web.BaseRequest, watch: Watch, begun: bytes = b"") -> web.StreamResponse:
         """Let a body out while it is read, and its last byte when it is known to carry no message."""
         said: dict[str, str] = {}
-        stops = self._sends.stops(request)
+        refused: web.Response | None = None
+
+        def judge() -> None:
+            nonlocal refused
+            if watch.found is not None and not said:
+                refused, headers = self._told(request, watch.found)
+                said.update(headers)
+            if refused is not None:
+                raise _Stopped
 
         async def let_out() -> AsyncIterator[bytes]:
             held = begun
             async for piece in request.content.iter_any():
                 watch.feed(piece)
-                if watch.found is not None and stops:
-                    raise _Stopped
+                judge()
                 yield held + piece[:-1]
                 held = piece[-1:]
             watch.end()
-            if watch.found is not None:
-                if stops:
-                    raise _Stopped
-                said.update(self._told(request, watch.found)[1])
+            judge()
             yield held
 
         response = await pass_through(request, self._upstream, let_out(), lambda: said)
-        if watch.found is None or not stops:
-            return response
-        refused, _ = self._told(request, watch.found)
         return response if refused is None or response.prepared else refused
 
     def _told(

@@ -103,6 +103,7 @@ class Watch:
             if self.strict or self._by_method:
                 self.found = self.found or _UNKNOWN
         elif self._over:
+            self._glance(b"", last=True)
             self.posts = self._by_method
         else:
             broken = self._broken or not all(inflater.ended for inflater in self._inflaters)
@@ -119,7 +120,10 @@ class Watch:
                 return
             self._over, text, self._kept = True, bytes(self._kept), bytearray()
             self._glances = [Glance(_form(type_), strict=self.strict) for type_ in self._types]
-        seen = [glance.sees(text) for glance in self._glances]
+        self._glance(text)
+
+    def _glance(self, text: bytes, *, last: bool = False) -> None:
+        seen = [glance.sees(text, last=last) for glance in self._glances]
         if any(seen):
             self.too_large()
 

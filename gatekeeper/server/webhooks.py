@@ -14,6 +14,7 @@ from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import decode_webhook
+from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.http import TooLarge, UnknownEncoding, fault, read_body, refusal_response, unpacked
 from gatekeeper.server.targets import Parcel
@@ -29,9 +30,17 @@ class Webhooks:
     """What Meta tells us."""
 
     def __init__(
-        self, engine: Engine, settings: Webhook, forwarding: Forwarding, metrics: Metrics, log: Any, now: Callable[[], int]
+        self,
+        engine: Engine,
+        settings: Webhook,
+        forwarding: Forwarding,
+        flushing: Flushing,
+        metrics: Metrics,
+        log: Any,
+        now: Callable[[], int],
     ) -> None:
         self._engine = engine
+        self._flushing = flushing
         self._secret = settings.app_secret
         self._token = settings.verify_token
         self._forwarding = forwarding
@@ -75,6 +84,7 @@ class Webhooks:
                 self._log.warning(ITEM_SKIPPED, where=event.where, why=event.why, phone_number_id=event.phone_number_id)
         try:
             settlements = await self._engine.absorb(events, now=self._now())
+            await self._flushing.heard(events, now=self._now())
         except LedgerError as error:
             self._metrics.ledger_failures.inc()
             self._log.warning(WEBHOOK, events=len(events), status=503, error=str(error))

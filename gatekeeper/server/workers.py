@@ -88,8 +88,10 @@ class Workers:
         return self._told
 
     def send(self, number: signal.Signals) -> None:
-        """Pass a signal on to every worker."""
-        for process in self._running.values():
+        """Pass a signal on to every worker; one that is still starting is only told to stop."""
+        for place, process in self._running.items():
+            if number is not signal.SIGTERM and not self._ready[place].is_set():
+                continue
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 

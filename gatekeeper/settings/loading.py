@@ -13,6 +13,7 @@ import msgspec
 
 from gatekeeper.core.errors import ConfigError
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.secret import Secret
 from gatekeeper.core.vocabulary import Duration, Money, Size, micros, money
 from gatekeeper.settings.mistakes import mistakes
 from gatekeeper.settings.policies import market_mistakes
@@ -22,7 +23,7 @@ _DURATION = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _SIZE = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 # An `env:` value here may be unset: it then counts as absent. Anywhere else that is a mistake.
 _OPTIONAL = re.compile(
-    r"\$\.(webhook\.(app_secret|verify_token|forward_to(\[\d+\])?)|account\[\d+\]\.(access_token|portfolio_id))"
+    r"\$\.(webhook\.(app_secret|verify_token|forward_to(\[\d+\])?)|record\.key|account\[\d+\]\.(access_token|portfolio_id))"
 )
 _ENV = "env:"
 _MONEY = re.compile(r"\d{1,12}(\.\d{1,6})?")
@@ -76,10 +77,6 @@ def parse(raw: dict[str, Any], *, name: str, environment: Mapping[str, str]) -> 
 def described(settings: Settings) -> dict[str, Any]:
     """The settings as plain values for a person, secrets left out."""
     shown: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=_shown)
-    for section, key in (("webhook", "app_secret"), ("webhook", "verify_token")):
-        shown[section][key] = "set" if shown[section][key] else "absent"
-    for account in shown["account"]:
-        account["access_token"] = "set" if account["access_token"] else "absent"
     for section, key in _DURATIONS:
         shown[section][key] = f"{shown[section][key]}ms"
     for hold in shown["policy"]["hold"]:
@@ -87,6 +84,10 @@ def described(settings: Settings) -> dict[str, Any]:
     shown["ledger"]["url"] = re.sub(r"(?<=//)[^/?]*(?=@)|(?<=password=)[^&]*", "…", shown["ledger"]["url"])
     for forwarding in (shown["webhook"], *shown["webhook"]["route"]):
         forwarding["forward_to"] = _hidden(forwarding["forward_to"])
+    for kind in ("rule", "budget", "hold", "fallback"):  # a condition that is not given is none
+        shown["policy"][kind] = [
+            {key: value for key, value in one.items() if value not in ((), None, "")} for one in shown["policy"][kind]
+        ]
     return shown
 
 
@@ -114,10 +115,14 @@ def _from_environment(value: Any, path: str, name: str, environment: Mapping[str
 
 
 def _shown(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return "set" if value else "absent"
     return money(value) if isinstance(value, Money) else int(value)
 
 
 def _unit(kind: type, value: Any) -> Any:
+    if kind is Secret:
+        return Secret.read(value)
     if kind is Money:
         if not isinstance(value, str) or not _MONEY.fullmatch(value):
             raise ValueError('write an amount as a decimal string, for example "0.05"')

@@ -6,10 +6,12 @@ import re
 import zoneinfo
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.core.secret import SHORTEST
 from gatekeeper.settings.addresses import address, port_fits
+from gatekeeper.settings.callers import access_mistakes
 from gatekeeper.settings.forwards import forward_mistakes
 from gatekeeper.settings.policies import policy_mistakes
-from gatekeeper.settings.sections import EMBEDDED, Settings
+from gatekeeper.settings.sections import EMBEDDED, Recipients, Settings
 
 
 def mistakes(settings: Settings) -> list[tuple[str, str]]:
@@ -27,7 +29,9 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
     if not re.fullmatch(r"https?://[^/?#]+[^?#]*", settings.upstream.base_url) or not port_fits(settings.upstream.base_url):
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
     found += forward_mistakes(settings)
+    found += _record_mistakes(settings)
     found += policy_mistakes(settings.policy)
+    found += access_mistakes(settings)
     fits = re.match(r"(rediss?|unix)://", settings.ledger.url) and port_fits(settings.ledger.url)
     if settings.ledger.url != EMBEDDED and not fits:
         found.append(("$.ledger.url", '"embedded" or a redis://, rediss:// or unix:// URL'))
@@ -43,6 +47,17 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
         for m, number in enumerate(account.phone_number_ids):
             if numbers.setdefault(number, n) != n:
                 found.append((f"$.account[{n}].phone_number_ids[{m}]", f"also named by account[{numbers[number]}]"))
+    return found
+
+
+def _record_mistakes(settings: Settings) -> list[tuple[str, str]]:
+    record, found = settings.record, []
+    if record.keep < 1:
+        found.append(("$.record.keep", "at least 1"))
+    if record.key and len(record.key) < SHORTEST:
+        found.append(("$.record.key", f"at least {SHORTEST} characters"))
+    if record.path and not record.key and record.recipients is Recipients.PSEUDONYMISED and settings.server.workers > 1:
+        found.append(("$.record.key", "needed with several workers, which would each have other pseudonyms"))
     return found
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gatekeeper.core.policy import Policy
+from gatekeeper.core.policy import LONGEST_NAME, Policy
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.vocabulary import Product
+from gatekeeper.settings.callers import A_CALLER, names_caller
 from gatekeeper.settings.sections import Settings
 
 _Mistake = tuple[str, str]
@@ -26,13 +27,20 @@ def policy_mistakes(policy: Policy) -> Iterator[_Mistake]:
             at = f"$.policy.{kind}[{n}]"
             if not one.name.strip():
                 yield f"{at}.name", "must not be empty"
+            elif len(one.name) > LONGEST_NAME:
+                yield f"{at}.name", f"at most {LONGEST_NAME} characters"
             elif seen.setdefault(one.name, n) != n:
                 yield f"{at}.name", f"also the name of {kind}[{seen[one.name]}]"
             for m, category in enumerate(one.category):
                 if category not in _CATEGORIES:
                     yield f"{at}.category[{m}]", f"{category!r} is not a category"
     for n, rule in enumerate(policy.rule):
-        yield from _ids(rule.phone_number_id, f"$.policy.rule[{n}].phone_number_id")
+        at = f"$.policy.rule[{n}]"
+        yield from _ids(rule.phone_number_id, f"{at}.phone_number_id")
+        yield from _callers(rule.caller, f"{at}.caller")
+        for m, pattern in enumerate(rule.template):
+            if not pattern.strip():
+                yield f"{at}.template[{m}]", "must not be empty"
     limits = policy.limits
     for key in ("throughput", "messaging_limit"):
         limit = getattr(limits, key)
@@ -44,6 +52,7 @@ def policy_mistakes(policy: Policy) -> Iterator[_Mistake]:
                 if not getattr(one, key).strip():
                     yield f"$.policy.{kind}[{n}].{key}", "must not be empty"
             yield from _ids(one.phone_number_id, f"$.policy.{kind}[{n}].phone_number_id")
+            yield from _callers(one.caller, f"$.policy.{kind}[{n}].caller")
     for n, hold in enumerate(policy.hold):
         if not 1 <= hold.max_texts <= _MOST_TEXTS:
             yield f"$.policy.hold[{n}].max_texts", f"from 1 to {_MOST_TEXTS}"
@@ -71,6 +80,13 @@ def market_mistakes(settings: Settings, book: Rulebook) -> Iterator[_Mistake]:
         for m, opening in enumerate(account.opening):
             if opening.market and not book.markets.has(opening.market):
                 yield f"$.account[{n}].opening[{m}].market", f"{opening.market!r} is not a market"
+
+
+def _callers(names: tuple[str, ...], at: str) -> Iterator[_Mistake]:
+    """Names that no header can carry; an empty one is that of who gives none."""
+    for m, name in enumerate(names):
+        if not names_caller(name):
+            yield f"{at}[{m}]", A_CALLER
 
 
 def _ids(ids: tuple[str, ...], at: str) -> Iterator[_Mistake]:

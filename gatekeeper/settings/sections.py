@@ -6,10 +6,13 @@ Unknown keys are errors, so a typing mistake is never a silent default.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from gatekeeper.core.accounts import Account
-from gatekeeper.core.policy import Policy
+from gatekeeper.core.policy import Named, Policy
+from gatekeeper.core.secret import Secret
 from gatekeeper.core.vocabulary import Duration, Size
 
 DEFAULT_UPSTREAM = "https://graph.facebook.com"
@@ -25,6 +28,7 @@ class Server(_Section, frozen=True, kw_only=True):
 
     listen: str = "127.0.0.1:8080"
     admin_listen: str = "127.0.0.1:8081"
+    admin_token: Secret = Secret("")
     workers: int = 1
     max_body: Size = Size(1 << 20)
     grace: Duration = Duration(30_000)
@@ -59,8 +63,8 @@ class Webhook(_Section, frozen=True, kw_only=True):
     """`[webhook]`."""
 
     path: str = "/webhook"
-    app_secret: str = "env:META_APP_SECRET"  # noqa: S105 - the name of a variable
-    verify_token: str = "env:META_VERIFY_TOKEN"  # noqa: S105 - the name of a variable
+    app_secret: Secret = Secret("env:META_APP_SECRET")
+    verify_token: Secret = Secret("env:META_VERIFY_TOKEN")
     forward_to: str | tuple[str, ...] = ""
     timeout: Duration = Duration(10_000)
     retry_for: Duration = Duration(300_000)
@@ -88,6 +92,31 @@ def _keyed(key: str, forward_to: str | tuple[str, ...]) -> tuple[tuple[str, str]
     return tuple((f"{key}[{n}]", url) for n, url in enumerate(forward_to))
 
 
+class Recipients(StrEnum):
+    """What stands for a recipient in a record."""
+
+    KEPT = "kept"
+    PSEUDONYMISED = "pseudonymised"
+
+
+class Record(_Section, frozen=True, kw_only=True):
+    """`[record]`: a history for `gatekeeper replay`, in files of a folder."""
+
+    path: str = ""
+    max_file: Size = Size(64 << 20)
+    keep: int = 30
+    recipients: Recipients = Recipients.PSEUDONYMISED
+    key: Secret = Secret("")
+
+
+class Caller(_Section, frozen=True, kw_only=True):
+    """`[[caller]]`: a calling system, the key that it is known by, and the only numbers that it may send from; none: any."""
+
+    name: str
+    key: Secret
+    phone_number_ids: Named = ()
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -95,5 +124,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     upstream: Upstream = Upstream()
     ledger: Ledger = Ledger()
     webhook: Webhook = Webhook()
+    record: Record = Record()
     policy: Policy = Policy()
     account: tuple[Account, ...] = ()
+    caller: tuple[Caller, ...] = ()

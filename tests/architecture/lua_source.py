@@ -15,7 +15,7 @@ VERBS = [name for name in SCRIPTS if name not in scripts.SHARED]
 TAKE = "-- Take it all."
 
 # Every command that a script calls; all are older than Redis 6.2. TIME is not among them: the moment is an argument.
-READS = {"EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HMGET", "LRANGE", "PTTL", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE"}
+READS = {"EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LRANGE", "PTTL", "ZCOUNT", "ZRANGEBYSCORE", "ZSCORE"}
 WRITES = {"DEL", "HDEL", "HINCRBY", "HSET", "PEXPIRE", "RENAME", "RPUSH", "SET", "ZADD", "ZREM"}
 # What 6.2 takes less of than its successors do: PEXPIRE's NX, XX, GT and LT came with 7.0.
 MOST_ARGUMENTS = {"PEXPIRE": 2}

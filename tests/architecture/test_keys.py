@@ -12,6 +12,8 @@ from gatekeeper.ledger import keys, scripts
 from gatekeeper.ledger.keys import (
     budget,
     held,
+    holders,
+    holding,
     message,
     meter,
     number,
@@ -24,8 +26,10 @@ from gatekeeper.ledger.keys import (
     reservation,
     spend,
     templates,
+    text,
     thread,
     wabas,
+    waiting,
     watch,
 )
 
@@ -74,8 +78,12 @@ IN_HEADERS = sorted(
         (number(PHONE), "gk:{106540352242922}:number"),
         (numbers(WABA), "gk:{102290129340398}:numbers"),
         (wabas("gate"), "gk:{gate}:wabas"),
+        (text(TAG, f"{TAG}-9f86d081"), "gk:{506914307656634}:text:506914307656634-9f86d081"),
+        (waiting(TAG, PHONE, USER), "gk:{506914307656634}:waiting:106540352242922:4915112345678"),
+        (holding(TAG), "gk:{506914307656634}:holding"),
+        (holders("gate"), "gk:{gate}:holders"),
     ],
-    ids=lambda text: text.split(":")[2],
+    ids=lambda key: key.split(":")[2],
 )
 def test_a_key_is_spelled_so(built, key):
     """Each noun's key, as it stands in Redis."""

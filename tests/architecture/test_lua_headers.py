@@ -36,6 +36,7 @@ from story import rulebook
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.bill import Cell, Quoted
+from gatekeeper.core.holding import Entry, Text
 from gatekeeper.core.plan import Sent, plan
 from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Event, Facts
@@ -190,6 +191,8 @@ def test_a_msgpack_argument_names_its_shape(name):
         ("case", ("gatekeeper.ledger.wire", "_Case")),
         ("move", ("gatekeeper.ledger.wire", "_Move")),
         ("change", ("gatekeeper.core.effects", "Change")),
+        ("entry", ("gatekeeper.core.holding", "Entry")),
+        ("onward", ("gatekeeper.ledger.wire", "_Onward")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -219,6 +222,7 @@ def every_call() -> list[Call]:
     planned = plan(sent, account, None, rulebook(), now=at)
     facts = Facts(id="s1", phone_number_id="2", recipient=sent.recipient, product=planned.product, at=at)
     settling = Settling(at=at, event=Event.DELIVER, facts=facts, account=account, rows=planned.rows)
+    entry = Entry(owner="s1", most=1, deadline=at, clock="x", patience=1, look=1, lifetime=1)
     return [
         calls.authorize("P", planned, facts, commit=True, enforce=True, registry=""),
         calls.accept(
@@ -235,6 +239,10 @@ def every_call() -> list[Call]:
         calls.tell_meter("P", Meter("volume", "P", "2026-10"), 1),
         calls.claim("repeats", now=at, owner="s1", digest="", patience=1),
         calls.conclude("repeats", owner="s1", outcome="free"),
+        calls.queue("P", "2", "49151", Text(id="P-1", entry=entry, request=b"", secret=b""), step="ask", now=at),
+        calls.take("P", "2", "49151", owner="s1", clock="x", patience=1, look=1, now=at),
+        calls.move_on("text", "waiting", "holding", b"", now=at),
+        calls.wake("P", "2", "49151", now=at),
     ]
 
 

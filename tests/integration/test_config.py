@@ -16,6 +16,8 @@ SIZE = "write a number and one of B, KiB, MiB, GiB, for example 5KiB"
 WEB = "an http:// or https:// URL"
 LEDGER = '"embedded" or a redis://, rediss:// or unix:// URL'
 ZONE = "is not an IANA time zone such as America/Los_Angeles"
+AMOUNT = 'write an amount as a decimal string, for example "0.05"'
+CALLER = "a name of at most 64 printable ASCII characters, without spaces around it"
 CURRENCY = "is not a currency code such as USD"
 
 SAYS = {
@@ -24,6 +26,16 @@ SAYS = {
     "admin-listen-port-is-a-word": "$.server.admin_listen: 'localhost:http' is not host:port",
     "base-url-without-host": f"$.upstream.base_url: {WEB}",
     "base-url-without-scheme": f"$.upstream.base_url: {WEB}",
+    "budget-category-unknown": "$.policy.budget[0].category[0]: 'promotion' is not a category",
+    "budget-limit-is-a-number": f"$.policy.budget[0].limit: {AMOUNT}",
+    "budget-limit-with-thousands": f"$.policy.budget[0].limit: {AMOUNT}",
+    "budget-mode-unknown": "$.policy.budget[0].mode: Invalid enum value 'warn'",
+    "budget-name-empty": "$.policy.budget[0].name: must not be empty",
+    "budget-name-twice": "$.policy.budget[1].name: also the name of budget[0]",
+    "budget-period-unknown": "$.policy.budget[0].period: Invalid enum value 'week'",
+    "budget-scope-unknown": "$.policy.budget[0].scope: Invalid enum value 'template'",
+    "budget-without-limit": "$.policy.budget[0].limit: required key is missing",
+    "budget-without-scope": "$.policy.budget[0].scope: required key is missing",
     "check-is-text": "$.policy.checks.parameter_count: Expected `bool`, got `str`",
     "cluster-is-text": "$.ledger.cluster: Expected `bool`, got `str`",
     "cold-start-unknown": "$.policy.cold_start: Invalid enum value 'open'",
@@ -35,6 +47,11 @@ SAYS = {
     "duration-without-unit": f"$.server.grace: {DURATION}",
     "duration-zero": f"$.ledger.timeout: {DURATION}",
     "embedded-cluster": "$.ledger.cluster: the embedded ledger is not a cluster",
+    "fallback-caller-is-an-empty-list": "$.policy.fallback[0].caller: Expected `array` of length >= 1",
+    "fallback-caller-not-printable": f"$.policy.fallback[0].caller[0]: {CALLER}",
+    "fallback-template-empty": "$.policy.fallback[0].template: must not be empty",
+    "fallback-text-parameter-is-text": "$.policy.fallback[0].text_parameter: Expected `bool`, got `str`",
+    "fallback-without-language": "$.policy.fallback[0].language: required key is missing",
     "flag-is-text": "$.policy.reaction_opens_window: Expected `bool`, got `str`",
     "forward-to-is-a-number": "$.webhook.forward_to: Expected `str | array`, got `int`",
     "forward-to-is-the-gate": "$.webhook.forward_to: the gate's own address ($.server.listen)",
@@ -45,21 +62,41 @@ SAYS = {
     "forward-to-with-fragment": f"$.webhook.forward_to: {WEB}",
     "forward-to-with-space": f"$.webhook.forward_to: {WEB}",
     "forward-to-without-scheme": f"$.webhook.forward_to: {WEB}",
+    "hold-as-section": "$.policy.hold: Expected `array`, got `object`",
+    "hold-bytes-is-a-number": f"$.policy.hold[0].max_bytes: {SIZE}",
+    "hold-bytes-too-many": "$.policy.hold[0].max_bytes: at most 1MiB",
+    "hold-deadline-too-far": "$.policy.hold[0].deadline: at most 720h",
+    "hold-deadline-without-unit": f"$.policy.hold[0].deadline: {DURATION}",
+    "hold-number-is-a-phone-number": "$.policy.hold[0].phone_number_id[1]: an id of digits",
+    "hold-template-empty": "$.policy.hold[1].template: must not be empty",
+    "hold-texts-none": "$.policy.hold[0].max_texts: from 1 to 100",
+    "hold-texts-too-many": "$.policy.hold[0].max_texts: from 1 to 100",
+    "hold-without-language": "$.policy.hold[0].language: required key is missing",
     "key-twice": "Cannot overwrite a value (at line 3, column 17)",
     "ledger-failure-unknown": "$.policy.ledger_failure: Invalid enum value 'deny'",
     "ledger-url-of-another-scheme": f"$.ledger.url: {LEDGER}",
     "ledger-url-without-scheme": f"$.ledger.url: {LEDGER}",
+    "limits-as-list": "$.policy.limits: Expected `object`, got `array`",
     "listen-is-a-number": "$.server.listen: Expected `str`, got `int`",
     "listen-port-too-large": "$.server.listen: '127.0.0.1:65536' is not host:port",
     "listen-without-port": "$.server.listen: '127.0.0.1' is not host:port",
+    "messaging-limit-zero": "$.policy.limits.messaging_limit: at least 1",
     "mode-unknown": "$.policy.mode: Invalid enum value 'observe'",
     "not-a-section": "$.server: Expected `object`, got `str`",
     "not-toml": "Expected ']' at the end of a table declaration (at line 1, column 8)",
+    "opt-in-keyword-is-an-opt-out-keyword": "$.policy.opt_in_keywords[1]: also one of opt_out_keywords",
+    "opt-out-keyword-empty": "$.policy.opt_out_keywords[1]: must not be empty",
+    "pair-rate-is-a-number": "$.policy.limits.pair_rate: Expected `bool`, got `int`",
     "phone-number-id-is-a-number": "$.account[0].phone_number_ids[1]: Expected `str`, got `int`",
     "phone-number-id-is-a-phone-number": "$.account[0].phone_number_ids[0]: an id of digits",
     "phone-number-id-of-two-accounts": "$.account[1].phone_number_ids[1]: also named by account[0]",
     "phone-number-ids-is-text": "$.account[0].phone_number_ids: Expected `array`, got `str`",
     "portfolio-is-a-word": "$.account[0].portfolio_id: an id of digits",
+    "record-keep-zero": "$.record.keep: at least 1",
+    "record-key-too-short": "$.record.key: at least 16 characters",
+    "record-max-file-without-unit": f"$.record.max_file: {SIZE}",
+    "record-of-several-workers": "$.record.key: needed with several workers, which would each have other pseudonyms",
+    "record-recipients-unknown": "$.record.recipients: Invalid enum value 'hidden'",
     "retry-for-zero": f"$.webhook.retry_for: {DURATION}",
     "route-as-section": "$.webhook.route: Expected `array`, got `object`",
     "route-is-the-gate": "$.webhook.route[0].forward_to[1]: the gate's own address ($.server.listen)",
@@ -73,6 +110,28 @@ SAYS = {
     "route-waba-of-two-routes": "$.webhook.route[1].waba_id[0]: also named by route[0]",
     "route-without-ids": "$.webhook.route[0]: names no phone_number_id and no waba_id",
     "route-without-target": "$.webhook.route[0].forward_to: required key is missing",
+    "rule-action-unknown": "$.policy.rule[0].action: Invalid enum value 'deny'",
+    "rule-as-section": "$.policy.rule: Expected `array`, got `object`",
+    "rule-caller-not-ascii": f"$.policy.rule[0].caller[0]: {CALLER}",
+    "rule-caller-too-long": f"$.policy.rule[0].caller[0]: {CALLER}",
+    "rule-caller-with-space-around": f"$.policy.rule[0].caller[1]: {CALLER}",
+    "rule-category-is-an-empty-list": "$.policy.rule[1].category: Expected `array` of length >= 1",
+    "rule-category-is-text": "$.policy.rule[0].category: Expected `array`, got `str`",
+    "rule-category-unknown": "$.policy.rule[0].category[1]: 'promotion' is not a category",
+    "rule-market-is-a-country-code": "$.policy.rule[0].market[0]: 'DE' is not a market; `gatekeeper rates list` shows them",
+    "rule-market-unknown": "$.policy.rule[0].market[1]: 'Atlantis' is not a market; `gatekeeper rates list` shows them",
+    "rule-mode-unknown": "$.policy.rule[0].mode: Invalid enum value 'shadow'",
+    "rule-name-empty": "$.policy.rule[0].name: must not be empty",
+    "rule-name-too-long": "$.policy.rule[0].name: at most 100 characters",
+    "rule-name-twice": "$.policy.rule[2].name: also the name of rule[0]",
+    "rule-number-is-a-phone-number": "$.policy.rule[0].phone_number_id[0]: an id of digits",
+    "rule-price-is-a-number": f"$.policy.rule[0].price_above: {AMOUNT}",
+    "rule-price-negative": f"$.policy.rule[0].price_above: {AMOUNT}",
+    "rule-price-too-fine": f"$.policy.rule[0].price_above: {AMOUNT}",
+    "rule-price-with-currency": f"$.policy.rule[0].price_above: {AMOUNT}",
+    "rule-template-pattern-empty": "$.policy.rule[0].template[1]: must not be empty",
+    "rule-window-unknown": "$.policy.rule[0].window: Invalid enum value 'shut'",
+    "rule-without-name": "$.policy.rule[0].name: required key is missing",
     "second-account-without-waba": "$.account[1].waba_id: required key is missing",
     "section-as-list": "$.server: Expected `object`, got `array`",
     "size-is-a-number": f"$.server.max_body: {SIZE}",
@@ -83,6 +142,8 @@ SAYS = {
     "template-of-another-status": "$.account[0].template[0].status: Invalid enum value 'approved'",
     "template-without-language": "$.account[0].template[0].language: required key is missing",
     "template-without-name": "$.account[0].template[0].name: must not be empty",
+    "throughput-is-text": "$.policy.limits.throughput: Expected `int | null`, got `str`",
+    "throughput-zero": "$.policy.limits.throughput: at least 1",
     "timezone-empty": f"$.account[0].timezone: '' {ZONE}",
     "timezone-is-a-folder": f"$.account[0].timezone: 'America' {ZONE}",
     "timezone-leaves-its-folder": f"$.account[0].timezone: '../../etc/passwd' {ZONE}",
@@ -91,9 +152,16 @@ SAYS = {
     "token-with-a-space": "$.account[0].access_token: a token of printable ASCII, without spaces",
     "two-sections": "Cannot declare ('policy',) twice (at line 4, column 8)",
     "unknown-account-key": "$.account[1].time_zone: unknown key",
+    "unknown-budget-key": "$.policy.budget[0].currency: unknown key",
     "unknown-check": "$.policy.checks.spelling: unknown key",
+    "unknown-fallback-key": "$.policy.fallback[0].category: unknown key",
+    "unknown-hold-key": "$.policy.hold[0].max_text: unknown key",
     "unknown-key": "$.server.lisen: unknown key",
+    "unknown-limit": "$.policy.limits.per_second: unknown key",
+    "unknown-policy-key": "$.policy.fallbacks: unknown key",
+    "unknown-record-key": "$.record.folder: unknown key",
     "unknown-route-key": "$.webhook.route[0].phone_number_ids: unknown key",
+    "unknown-rule-key": "$.policy.rule[0].markets: unknown key",
     "unknown-section": "$.sever: unknown key",
     "unknown-template-key": "$.account[0].template[1].lang: unknown key",
     "value-without-quotes": "Invalid value (at line 2, column 8)",
@@ -183,6 +251,60 @@ def test_what_is_understood_is_printed_without_secrets(capsys, tmp_path, monkeyp
     assert {'webhook.app_secret = "set"', 'webhook.verify_token = "set"', 'account[0].access_token = "set"'} < set(
         says.out.splitlines()
     )
+
+
+POLICY = """
+[[policy.rule]]
+name = "no marketing into an open chat"
+category = ["marketing"]
+window = "open"
+price_above = "0.050"
+[[policy.budget]]
+name = "marketing per month"
+scope = "waba"
+period = "month"
+limit = "1250.00"
+mode = "annotate"
+[policy.limits]
+throughput = 80
+[[policy.fallback]]
+template = "follow_up"
+language = "en_US"
+caller = ["support"]
+"""
+UNDERSTOOD = """
+policy.rule[0].name = "no marketing into an open chat"
+policy.rule[0].category = ["marketing"]
+policy.rule[0].window = "open"
+policy.rule[0].price_above = "0.05"
+policy.rule[0].action = "block"
+policy.rule[0].mode = "enforce"
+policy.budget[0].name = "marketing per month"
+policy.budget[0].scope = "waba"
+policy.budget[0].period = "month"
+policy.budget[0].limit = "1250"
+policy.budget[0].mode = "annotate"
+policy.limits.throughput = 80
+policy.limits.pair_rate = false
+policy.limits.messaging_limit = null
+policy.limits.marketing_hold = false
+policy.limits.mode = "enforce"
+policy.fallback[0].template = "follow_up"
+policy.fallback[0].language = "en_US"
+policy.fallback[0].text_parameter = false
+policy.fallback[0].caller = ["support"]
+"""
+
+
+def test_a_policy_is_printed_as_it_was_understood(capsys, tmp_path):
+    """Money as plain decimals, the conditions that are given and no others, and the defaults of what is not."""
+    file = tmp_path / "policy.toml"
+    file.write_text(POLICY)
+    status, says = main(["check-config", str(file)]), capsys.readouterr()
+    sections = ("policy.rule", "policy.budget", "policy.limits", "policy.fallback")
+
+    assert (0, "") == (status, says.err)
+    assert UNDERSTOOD.split("\n")[1:-1] == [line for line in says.out.splitlines() if line.startswith(sections)]
 
 
 @pytest.mark.parametrize("name", ["folder", "missing.toml", "latin.toml"])

@@ -193,7 +193,7 @@ async def test_the_accounts_tell_no_secret(open_house, graph):
 async def test_the_configuration_says_where_the_gate_is(house, typed, tmp_path):
     """`--config` names the very file that the gate runs with; one that listens everywhere is found here."""
     config, port = tmp_path / "config.toml", house.gate.admin_url.rpartition(":")[2]
-    config.write_text(f'[server]\nadmin_listen = "0.0.0.0:{port}"\n')
+    config.write_text(f'[server]\nadmin_listen = "0.0.0.0:{port}"\nadmin_token = "{"t" * 16}"\n')
 
     assert 0 == (await typed("spend", "--config", config))[0]
 
@@ -254,7 +254,7 @@ async def test_a_gate_that_cannot_be_asked_is_one_line(arguments, status, says, 
 )
 async def test_a_gate_is_asked_where_it_listens(listen, asked, typed, tmp_path):
     """One that listens everywhere is asked on this machine."""
-    (tmp_path / "config.toml").write_text(f'[server]\nadmin_listen = "{listen}"\n')
+    (tmp_path / "config.toml").write_text(f'[server]\nadmin_listen = "{listen}"\nadmin_token = "{"t" * 16}"\n')
     status, _, err = await typed("spend", "--config", tmp_path / "config.toml")
 
     assert (1, True) == (status, err.startswith(f"gatekeeper: no gate answers at http://{asked}: "))

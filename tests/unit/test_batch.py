@@ -74,6 +74,8 @@ def found_in(body: bytes, content_type: str, *, url="/", method="POST", headers=
         operation(f"?id={NUMBER}/messages"),
         operation("messages", body=f"id={NUMBER}"),
         operation("messages", body={"ids": ["x", NUMBER]}),
+        operation("messages", body=f'ids=["x","{NUMBER}"]'),
+        operation("messages", body=f"ids=x, {NUMBER}"),
         json.dumps(operation()),
     ],
     ids=lambda given: json.dumps(given)[:90],

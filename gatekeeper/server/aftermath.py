@@ -1,0 +1,83 @@
+"""Own what Meta's answer to a send means, and what follows from it: the reservation is named, given back, or stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from gatekeeper.core.errors import LedgerError
+from gatekeeper.engine import Decided, Engine
+from gatekeeper.meta.responses import Answer, decode_answer
+from gatekeeper.server.http import TooLarge, UnknownEncoding, unpacked
+from gatekeeper.server.upstream import MOST_ANSWER, UpstreamAnswer
+from gatekeeper.telemetry import FAULT
+
+_OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
+
+
+class Fate(StrEnum):
+    """What an answer says of its send."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Aftermath:
+    """Follows up what Meta answers."""
+
+    def __init__(self, engine: Engine, log: Any, now: Callable[[], int]) -> None:
+        self._engine = engine
+        self._log: structlog.stdlib.BoundLogger = log
+        self._now = now
+
+    async def followed_up(self, decided: Decided | None, answer: UpstreamAnswer) -> tuple[Fate, Answer | None]:
+        """
+        Name or give back what the send reserved; what Meta answered comes back as far as it can be read.
+
+        An error in Graph's shape says that nothing was sent. A 5xx without that shape says nothing, so the reservation stays.
+        """
+        read = _understood(answer)
+        fate = _fate(answer, read)
+        if decided is None:
+            return fate, read
+        try:
+            if fate is Fate.REFUSED:
+                await self._engine.released(decided, now=self._now())
+            elif fate is Fate.TAKEN and read is not None:
+                await self._engine.accepted(decided, read, now=self._now())
+        except LedgerError as error:
+            self._log.warning(
+                FAULT, source=error.source, what="the answer could not be kept", error=str(error), id=decided.facts.id
+            )
+        except Exception as error:  # noqa: BLE001 - Meta has answered, and that answer is the caller's whatever becomes of ours
+            self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, id=decided.facts.id, exc_info=error)
+        return fate, read
+
+    async def released(self, decided: Decided | None) -> None:
+        """Give back what a send reserved that never went out."""
+        if decided is None:
+            return
+        try:
+            await self._engine.released(decided, now=self._now())
+        except LedgerError as error:
+            self._log.warning(
+                FAULT, source=error.source, what="a reservation could not be released", error=str(error), id=decided.facts.id
+            )
+
+
+def _fate(answer: UpstreamAnswer, read: Answer | None) -> Fate:
+    if (read is not None and read.error_code is not None) or _CLIENT_ERROR <= answer.status < _SERVER_ERROR:
+        return Fate.REFUSED
+    return Fate.TAKEN if _OK <= answer.status < _REDIRECT else Fate.UNKNOWN
+
+
+def _understood(answer: UpstreamAnswer) -> Answer | None:
+    """Read an answer whatever it is packed in; it goes back as it came."""
+    try:
+        return decode_answer(unpacked(answer.body, answer.headers.get("Content-Encoding"), MOST_ANSWER))
+    except (TooLarge, UnknownEncoding, ValueError):
+        return None

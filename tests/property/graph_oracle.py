@@ -1,0 +1,143 @@
+"""What Graph may make of a request, written apart from the gate: by whoever would rather take it for a message than not."""
+
+from __future__ import annotations
+
+import email
+import gzip
+import json
+import posixpath
+import re
+import zlib
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+Headers = list[tuple[str, str]]
+Parameters = list[tuple[str, Any]]
+
+OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
+
+
+class Everything(dict):
+    """An object whose members all count, those that come twice too."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def may_send(method: str, target: str, headers: Headers, body: bytes) -> bool:
+    """Say whether anything that Graph might do with this request could send a message."""
+    return _sends(method, target, headers, [*_query(target), *_parameters(headers, body)], depth=0)
+
+
+def _sends(method: str, target: str, headers: Headers, parameters: Parameters, depth: int) -> bool:
+    posts = method.strip().upper() == "POST"
+    posts |= any(_name(name) == "method" and str(value).strip().upper() == "POST" for name, value in parameters)
+    posts |= any(name.lower().replace("_", "-") in OVERRIDES and "POST" in value.upper() for name, value in headers)
+    if posts and any(_is_send(path) or (depth and "{result=" in path) for path in _paths(target)):
+        return True
+    for name, value in parameters:
+        if _name(name) in ("id", "ids") and posts and _sends_by_id(target, value):
+            return True
+        if _name(name) in ("batch", "asyncbatch", "adbatch") and any(_operation(item, depth) for item in _items(value)):
+            return True
+    return False
+
+
+def _operation(item: Any, depth: int) -> bool:
+    item = _read(item)
+    if not isinstance(item, Everything) or depth > 5:
+        return depth > 5
+    given = {_name(name): value for name, value in item.pairs}
+    target = "/" + str(given.get("relative_url", "")).removeprefix("/")
+    body = given.get("body") or ""
+    parameters = body.pairs if isinstance(body, Everything) else parse_qsl(str(body), keep_blank_values=True)
+    inner = _read(body)
+    parameters = [*_query(target), *parameters, *(inner.pairs if isinstance(inner, Everything) else [])]
+    headers = [(str(header.get("name")), str(header.get("value"))) for header in given.get("headers") or []]
+    told = unquote(f"{given.get('method')} {body} {target.partition('?')[2]}")
+    if "{result=" in told and any(_is_send(path) for path in _paths(target)):
+        return True  # what an earlier operation answers may make a POST of it
+    return _sends(str(given.get("method", "GET")), target, headers, parameters, depth + 1)
+
+
+def _sends_by_id(target: str, value: Any) -> bool:
+    edge = target.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return any(_is_send(path) for name in str(value).split(",") for path in (*_paths(f"/{name}/{edge}"), *_paths(f"/{name}")))
+
+
+def _paths(target: str) -> Iterator[str]:
+    """Each reading of a path: how often decoded, where ended, which slashes, with or without parameters, dots taken back or not."""
+    text = target.partition("?")[0].partition("#")[0]
+    for times, ended, slashed, bare, resolved in product(range(4), (0, 1), (0, 1), (0, 1), _RESOLVED):
+        path = text
+        for _ in range(times):
+            path = unquote(path)
+        path = re.split(r"[?#\0]", path)[0] if ended else path
+        path = path.replace("\\", "/") if slashed else path
+        path = re.sub(r";[^/]*", "", path) if bare else path
+        yield resolved(path)
+
+
+def _without_merging(path: str) -> str:
+    """Take dots back as some servers do: an empty segment is one to go back from."""
+    while (less := re.sub(r"(^|/)[^/]*/\.\.(?=/|$)", r"\1", path.replace("/./", "/"), count=1)) != path:
+        path = less
+    return path
+
+
+_RESOLVED = (str, lambda path: posixpath.normpath(re.sub("/+", "/", path)), _without_merging)
+
+
+def _is_send(path: str) -> bool:
+    return re.search(r"(?:^|/)\s*[0-9]+[\s/]*/\s*(?:marketing_)?messages[\s/]*$", path, re.IGNORECASE | re.ASCII) is not None
+
+
+def _name(name: str) -> str:
+    return name.split("[", maxsplit=1)[0].strip().lower()
+
+
+def _query(target: str) -> Parameters:
+    return parse_qsl(target.partition("?")[2].partition("#")[0], keep_blank_values=True)
+
+
+def _parameters(headers: Headers, body: bytes) -> Parameters:
+    told = {name.lower(): value for name, value in headers}
+    for encoding in reversed([name.strip().lower() for name in told.get("content-encoding", "").split(",")]):
+        if encoding in ("gzip", "x-gzip"):
+            body = gzip.decompress(body)
+        elif encoding == "deflate":
+            body = zlib.decompress(body)
+    kind = told.get("content-type", "")
+    if "multipart" in kind:
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+        return [
+            (str(part.get_param("name", header="content-disposition")), part.get_payload(decode=True).decode(errors="replace"))
+            for part in message.get_payload()
+        ]
+    text = body.decode(errors="replace")
+    found: Parameters = []
+    if "urlencoded" not in kind:
+        read = _read(text)
+        found += read.pairs if isinstance(read, Everything) else [("batch", read)] if isinstance(read, list) else []
+    if "json" not in kind:
+        found += parse_qsl(text, keep_blank_values=True)
+    return found
+
+
+def _items(value: Any) -> list[Any]:
+    read = _read(value)
+    if isinstance(read, Everything):
+        return [read, *read.values()]
+    return read if isinstance(read, list) else []
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, object_pairs_hook=Everything)
+    except ValueError:
+        return None
