@@ -22,7 +22,7 @@ RELOADED, RELOAD_FAILED, RESTART_NEEDED = "reloaded", "reload_failed", "restart_
 HELD, HELD_ENDED = "held", "held_ended"
 FORWARD_FAILED, FORWARD_DROPPED = "forward_failed", "forward_dropped"
 TEMPLATES_READ, TEMPLATES_UNREAD, TEMPLATE_CHANGED = "templates_read", "templates_unread", "template_changed"
-RECORDING, RECORD_DROPPED, RECORD_RESUMED = "recording", "record_dropped", "record_resumed"
+RECORD_STARTED, RECORD_DROPPED, RECORD_RESUMED = "record_started", "record_dropped", "record_resumed"
 TURNED_AWAY, FORGOTTEN = "turned_away", "forgotten"
 ITEM_SKIPPED, FAULT = "item_skipped", "fault"
 

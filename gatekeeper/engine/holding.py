@@ -11,7 +11,8 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 import msgspec
@@ -86,7 +87,7 @@ class Holding:
         self._engine = engine
         self._texts = Texts(engine.ledger)
         self._patience = patience_ms
-        self._tags: Collection[str] = ()
+        self._tags: AbstractSet[str] = frozenset()
 
     @property
     def serves(self) -> bool:
@@ -124,6 +125,7 @@ class Holding:
 
     async def queue(self, text: Waiting, step: Step, *, now: int, named: str = "") -> tuple[Place, str]:
         """Let a text wait, or see whether it could; the place that it has, and what Meta calls its recipient. LedgerError."""
+        self._tags |= {text.where.tag}
         entry = msgspec.structs.replace(text.text.entry, named=named)
         return await self._texts.queue(text.where, msgspec.structs.replace(text.text, entry=entry), step, now=now)
 

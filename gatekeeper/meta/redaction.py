@@ -93,7 +93,7 @@ def kept_send(send: Send, names: Names, *, fits: bool = True) -> Json:
     type_ = send.type if send.known_type else _OTHER
     content: Any = [] if type_ == _LISTED else {group[0]: _DASH for group in NEEDS.get(type_, ())}
     if send.kind is Kind.TEMPLATE:
-        content = {"name": send.template, "language": {"code": send.language}, "components": _components(send.components)}
+        content = {"name": send.template, "language": {"code": send.language}, **_components(send.components)}
     elif type_ == "text" and not fits:
         content["body"] = _DASH * (LONGEST_PARAMETER + 1)
     said: Json = {
@@ -121,11 +121,11 @@ def _named(names: Names, name: str | None) -> str | None:
     return None if name is None else names.recipient(name)
 
 
-def _components(components: Sequence[Component] | None) -> Any:
+def _components(components: Sequence[Component] | None) -> Json:
     """Components of the same kinds and numbers; what could not be read cannot be read again."""
     if components is None:
-        return _DASH
-    return [_component(component) for component in components] or None
+        return {"components": _DASH}
+    return {"components": [_component(component) for component in components]} if components else {}
 
 
 def _component(component: Component) -> Json:

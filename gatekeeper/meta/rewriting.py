@@ -77,7 +77,7 @@ def _members(written: Written) -> tuple[Members, str | None] | None:
     """What is written in a body, and the text in it; None: some of the message stands in the query, where it would stay what it is."""
     try:
         members = readings(written.body, written.content_type)[0]
-        if read_object(decoded(written.body)) is None:
+        if read_object(msgspec.Raw(decoded(written.body).encode())) is None:
             members = {name: _of_form(raw) for name, raw in members.items()}
         told = query_members(written.query) if written.query else {}
         type_ = read(members["type"]) if "type" in members else None

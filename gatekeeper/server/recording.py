@@ -1,8 +1,8 @@
 """
 Own the recorded history: each send and webhook is a line that `gatekeeper replay` reads, in the order of their time.
 
-A send has its place in the history from when it is decided, and its line is written once it is known what Meta answered. A thread of
-its own reads nothing and writes everything, so a slow disk delays nobody: what there is no room for is dropped, counted, and said.
+A send has its place in the history from when it is decided, and its line is written once it is known what Meta answered. All writing
+is done in a thread of its own, so a slow disk delays nobody: what there is no room for is dropped, counted, and said.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gatekeeper.meta.lenient import Json
 from gatekeeper.meta.redaction import Names, Plain
 from gatekeeper.server.rotation import Line, Rotation
 from gatekeeper.settings import Recipients, Record
-from gatekeeper.telemetry import RECORD_DROPPED, RECORD_RESUMED, RECORDING, Metrics
+from gatekeeper.telemetry import RECORD_DROPPED, RECORD_RESUMED, RECORD_STARTED, Metrics
 
 _MOST = 50_000  # sends and events that wait to be written
 _AT_ONCE = 500  # lines
@@ -95,11 +95,10 @@ class Recording:
             await asyncio.to_thread(self._files.prepare)
         except OSError as error:
             raise ConfigError(f"$.record.path: cannot write to {self._path}: {error.strerror}") from None
-        thread = threading.Thread(
-            target=self._write, name="record", daemon=True
-        )  # a disk that hangs must not keep us from ending
+        thread = threading.Thread(target=self._write, name="record", daemon=True)  # a disk that hangs keeps nobody from ending
         thread.start()
-        self._log.info(RECORDING, path=self._path, recipients=self._recipients, key="set" if self._key else "of this process")
+        key = "set" if self._key else "of this process"
+        self._log.info(RECORD_STARTED, path=self._path, recipients=self._recipients, key=key)
         try:
             yield
         finally:
@@ -153,11 +152,10 @@ class Recording:
                 except Exception as error:  # noqa: BLE001 - a bug in what is kept must not end the record
                     faults, fault = faults + 1, error
             written, failed = self._files.write(lines) if lines else (0, None)
+            self._tell(sum(place.weight for place in batch), written, len(lines) - written + faults, failed or fault)
             if last:
                 with contextlib.suppress(OSError):  # it is mended at the next start
                     self._files.close()
-            self._tell(sum(place.weight for place in batch), written, len(lines) - written + faults, failed or fault)
-            if last:
                 return
 
     def _batch(self) -> tuple[list[Place], bool]:

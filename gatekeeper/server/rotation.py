@@ -50,8 +50,8 @@ class Rotation:
         for path in self._named(_OPEN):
             _mend(path)
 
-    def write(self, lines: Iterable[Line]) -> tuple[int, OSError | None]:
-        """Write as many of the lines as can be, and say how many; a line is written whole or not at all."""
+    def write(self, lines: Iterable[Line]) -> tuple[int, Exception | None]:
+        """Write as many of the lines as can be, and say how many and why no more; a line is written whole or not at all."""
         written, pending, size = 0, list[Line](), self._size
         try:
             for line in lines:
@@ -63,7 +63,7 @@ class Rotation:
                 size += len(line.text)
             written += self._append(pending)
             self._retire()
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # a full disk, or a time that no file can be named after
             return written, error
         return written, None
 

@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -332,6 +333,18 @@ async def house(open_house: Opener, graph: FakeGraph) -> House:
 async def bare(open_house: Opener, wire: Wire) -> House:
     """A gate in front of an upstream whose every byte is the test's."""
     return await open_house(wire.url)
+
+
+@pytest.fixture
+def remote() -> Callable[[str, int], House]:
+    """What a caller and Meta do to a gate in another process, whose clock is the world's."""
+
+    def found(url: str, now: int) -> House:
+        house = House(now=now)
+        house.gate = SimpleNamespace(url=url)  # type: ignore[assignment]
+        return house
+
+    return found
 
 
 @pytest.fixture

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import json
-import sys
 import time
 
 import msgspec
 import pytest
 from aiohttp import web
-from conftest import House
 from fake_graph import eventually
+from gates import gates, written
 
+from gatekeeper.core.effects import Change
 from gatekeeper.core.holding import Turn
+from gatekeeper.core.vocabulary import Clock, State
 from gatekeeper.engine.holding import Holding
-from gatekeeper.ledger import keys
+from gatekeeper.ledger import calls, keys
+from gatekeeper.server import flushing
 from gatekeeper.settings import parse
 
 WABA, NUMBER, USER, OTHER = "102290129340398", "106540352242922", "4915112345678", "4915187654321"
@@ -40,8 +41,9 @@ def refusal(code, status=400):
 
 
 @pytest.fixture
-def opened(open_house, graph, redis):
-    """Open a gate that holds, and whose ledger has watched for long."""
+def opened(open_house, graph, redis, monkeypatch):
+    """Open a gate that holds, and whose ledger has watched for long; by itself it looks at what is due only when it starts."""
+    monkeypatch.setattr(flushing, "_EVERY_S", 60)
 
     async def opened(upstream=None, *, hold=None, policy=None, warm=True, **sections):
         if warm:
@@ -767,6 +769,126 @@ async def test_an_upstream_that_is_not_there_is_waited_for(opened, graph):
     assert ["order_update", "one"] == said(graph)
 
 
+async def test_what_an_upstream_that_is_not_there_would_have_taken_is_given_back(opened, redis):
+    """A text that is put back holds nothing."""
+    house = await opened(policy={"budget": [{"name": "b", "scope": "waba", "period": "day", "limit": "9"}]})
+    await waits(house, "one")
+    away = await opened("http://127.0.0.1:9")
+    await away.wrote()
+    await eventually(lambda: bool(away.logged("decision")))
+    await asyncio.gather(*await away.gate.flushing.look(NOON))
+
+    assert ("allow", 502) == tuple(away.logged("decision")[0][name] for name in ("verdict", "upstream_status"))
+    assert [] == list(redis.scan_iter("gk:*:meter:*"))
+
+
+async def test_a_window_that_is_shut_while_a_text_is_decided_is_waited_for(opened, graph, redis, monkeypatch):
+    """The decision has the last word on it, and it is no refusal."""
+    house = await opened()
+    [answer] = await waits(house, "one")
+    holding = house.gate.flushing._holding
+    take = holding.take
+
+    async def taken(*where, **how):
+        found = await take(*where, **how)
+        redis.delete(keys.thread(WABA, NUMBER, USER))
+        return found
+
+    monkeypatch.setattr(holding, "take", taken)
+    await house.wrote()
+    await eventually(lambda: len(house.logged("decision")) == 2)
+    await looked(house)
+    early = await status(house, answer)
+    monkeypatch.undo()
+    await house.wrote()
+    await ended(house)
+
+    assert (("waiting", None), "sent") == (early, (await status(house, answer))[0])
+    assert ["order_update", "one"] == said(graph)
+
+
+def once_degraded(house, monkeypatch):
+    """Let the ledger be away for the next decision that would let something out, and only for that."""
+    decide = house.gate.engine.decide
+
+    async def decided(*send, **how):
+        found = await decide(*send, **how)
+        if found.decision.forwards:
+            monkeypatch.setattr(house.gate.engine, "decide", decide)
+            return msgspec.structs.replace(found, decision=msgspec.structs.replace(found.decision, state=State.DEGRADED))
+        return found
+
+    monkeypatch.setattr(house.gate.engine, "decide", decided)
+
+
+async def test_nothing_that_waits_goes_out_undecided(opened, graph, monkeypatch):
+    """While the ledger is away other sends go out without it; what waits can wait."""
+    house = await opened()
+    await waits(house, "one")
+    once_degraded(house, monkeypatch)
+    await house.wrote()
+    await looked(house)
+    early = said(graph)
+    await looked(house, at=NOON + PUT_BACK)
+
+    assert (["order_update"], ["order_update", "one"]) == (early, said(graph))
+
+
+async def test_nobody_is_asked_undecided(opened, graph, monkeypatch):
+    """What could not be kept then has nothing to ask for."""
+    house = await opened()
+    once_degraded(house, monkeypatch)
+    answer = await house.send(text("one"), TOKEN)
+
+    assert ((400, 131047), []) == (answer.error, said(graph))
+
+
+async def test_who_is_overtaken_while_it_decides_does_not_send(opened, graph, monkeypatch):
+    """Its claim ended, and another gate has sent the text."""
+    slow, quick = await opened(), await opened()
+    [answer] = await waits(slow, "one")
+    decide = slow.gate.engine.decide
+
+    async def decided(*send, **how):
+        found = await decide(*send, **how)
+        await looked(quick, at=NOON + HOUR)
+        return found
+
+    monkeypatch.setattr(slow.gate.engine, "decide", decided)
+    await slow.wrote()
+    await ended(quick)
+    await looked(slow)
+
+    assert (["order_update", "one"], "sent") == (said(graph), (await status(quick, answer))[0])
+    assert [] == slow.logged("held_ended")
+
+
+async def test_a_gate_that_holds_nothing_wakes_what_others_hold(opened, graph):
+    """Whichever of them hears the answer."""
+    house = await opened()
+    await waits(house, "one")
+    other = await opened(hold=[])
+    await asyncio.gather(*await other.gate.flushing.look(NOON))
+    await other.wrote()
+    await ended(other)
+
+    assert ["order_update", "one"] == said(graph)
+
+
+async def test_a_gate_that_starts_looks_at_everything(opened, graph):
+    """Also at what nobody woke: the window was opened by a ledger's older self."""
+    house = await opened()
+    await waits(house, "one")
+    opens = Change(kind="open", clock=Clock.CUSTOMER_SERVICE_WINDOW, at=NOON, ends=NOON + HOUR)
+    await house.gate.engine.ledger.run([calls.observe(keys.thread(WABA, NUMBER, USER), [opens], now=NOON)])
+    await looked(house)
+    silent = said(graph)
+    other = await opened()
+    await ended(other)
+
+    assert (["order_update"], ["order_update", "one"]) == (silent, said(graph))
+
+
 async def test_a_ledger_that_is_away_for_a_moment_costs_nothing(opened, graph, frozen):
     """The template is out: the gate insists until its text is kept."""
     house = await opened(ledger={"timeout": "100ms"})
@@ -789,55 +911,24 @@ async def test_a_ledger_that_is_away_for_a_moment_costs_nothing(opened, graph, f
 
 
 @pytest.fixture
-async def mortal(tmp_path, redis_url, redis):
+async def mortal(tmp_path, redis_url, redis, remote):
     """Run a gate as a process, on the same ledger and by the world's clock; `killed` ends it without a word."""
-    started = []
+    policy = "[[policy.hold]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in HOLD.items())
+    async with gates(tmp_path) as run:
 
-    async def start(upstream):
-        sections = {
-            "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"},
-            "upstream": {"base_url": upstream, "timeout": "30s"},
-            "webhook": {"app_secret": "the-app-secret"},
-            "ledger": {"url": redis_url, "timeout": "5s"},
-        }
-        written = [
-            f"[{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in keys_.items()) for name, keys_ in sections.items()
-        ]
-        hold = "".join(f"{k} = {json.dumps(v)}\n" for k, v in HOLD.items())
-        account = f'waba_id = "{WABA}"\nphone_number_ids = ["{NUMBER}"]\n'
-        config = tmp_path / "gate.toml"
-        config.write_text("\n".join([*written, f"[[policy.hold]]\n{hold}", f"[[account]]\n{account}"]))
-        redis.set(keys.watch(WABA, NUMBER), now_ms() - 2 * DAY, px=7 * DAY)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gatekeeper", "serve", "--config", str(config)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        started.append(process)
-        async with asyncio.timeout(20):
-            lines = [(await process.stdout.readline()).decode() for _ in range(3)]
-        house = House(now=now_ms())
-        house.gate = Remote(lines[1].split()[-1])
+        async def start(upstream):
+            redis.set(keys.watch(WABA, NUMBER), now_ms() - 2 * DAY, px=7 * DAY)
+            gate = await run(written(upstream, redis_url, policy=policy))
+            house = remote(gate.url, now_ms())
 
-        async def killed():
-            process.kill()
-            await process.wait()
+            async def killed():
+                gate.process.kill()
+                await gate.process.wait()
 
-        house.killed = killed
-        return house
+            house.killed = killed
+            return house
 
-    yield start
-    for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-class Remote:
-    """A gate in another process, as far as a house asks for it."""
-
-    def __init__(self, url):
-        self.url = url
+        yield start
 
 
 def now_ms():
@@ -936,8 +1027,10 @@ async def test_a_gate_that_stops_finishes_what_it_sends(opened, graph):
     assert [("sent", "wamid.slow"), "sent"] == [await status(other, answers[0]), (await status(other, answers[1]))[0]]
 
 
-async def never(_):
-    await asyncio.sleep(3600)
+async def never(request):
+    """Answer nothing as long as anybody waits for it."""
+    await eventually(lambda: request.transport is None, 60)
+    raise asyncio.CancelledError
 
 
 # --------------------------------------------------------------------------------------------------------- names
@@ -967,6 +1060,20 @@ async def test_who_answers_under_another_name_is_the_same_recipient(opened, grap
     await ended(house, 2)
 
     assert ["order_update", "one", "two"] == said(graph)
+
+
+async def test_a_group_is_a_recipient_too(opened, graph):
+    """Any member's answer opens its window; a message of that member's own opens another."""
+    house = await opened()
+    [answer] = await waits(house, "one", to="group-1", recipient_type="group")
+    await house.wrote()
+    await looked(house)
+    alone = said(graph)
+    await house.wrote(group_id="group-1")
+    await ended(house)
+
+    assert (["order_update"], "group") == (alone, json.loads(graph.arrived[0].body)["recipient_type"])
+    assert (["order_update", "one"], "sent") == (said(graph), (await status(house, answer))[0])
 
 
 @pytest.mark.parametrize("dialled", ["+49 1511 2345678", "4915112345678", "+4915112345678"])
@@ -1009,6 +1116,22 @@ async def test_who_could_not_have_asked_does_not_send_by_the_accounts_token(open
     sends = [one for one in graph.arrived if one.target == SENDS][1:]
 
     assert [["Bearer the-accounts"], ["Bearer made up"], []] == [one.header("Authorization") for one in sends]
+
+
+async def test_an_account_that_lends_its_token_lends_it_to_what_waits(opened, graph, redis):
+    """Its callers bring keys, and no token that could be kept."""
+    caller = {"name": "crm", "key": "0123456789abcdef0123456789abcdef"}
+    house = await opened(account={"access_token": "the-accounts", "inject_token": True}, caller=[caller])
+    key = ("Gatekeeper-Key", caller["key"])
+    await waits(house, "one", headers=(key,))
+    await waits(house, "two", headers=(key, ("Authorization", "Bearer made up")))
+    kept = b"".join(b"".join(redis.hgetall(one).values()) for one in there(redis)[1])
+    await house.wrote()
+    await ended(house, 2)
+    sends = [one for one in graph.arrived if one.target == SENDS]
+
+    assert [["Bearer the-accounts"]] * 3 == [one.header("Authorization") for one in sends]
+    assert [False, False] == [word in kept for word in (b"made up", caller["key"].encode())]
 
 
 async def test_a_token_in_the_query_is_one_too(opened, graph, redis):

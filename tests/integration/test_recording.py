@@ -15,14 +15,18 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from conftest import NOON, NUMBER, SENDS, USER, WABA, House, Opener
 from fake_graph import FakeGraph, eventually
 
 from gatekeeper.core.errors import ConfigError
 from gatekeeper.replay import replay
 from gatekeeper.server import recording
+from gatekeeper.server.app import running
 from gatekeeper.server.rotation import Line, Rotation
+from gatekeeper.telemetry import logger
 
+NOON = 1_794_312_000_000  # 2026-11-10T12:00Z
+NUMBER, WABA, USER = "106540352242922", "102290129340398", "4915112345678"
+SENDS = f"/v23.0/{NUMBER}/messages"
 MARKETING = f"/v23.0/{NUMBER}/marketing_messages"
 CONVERSATIONS = 1_693_900_800_000  # 2023-09-05T08:00Z
 MINUTE, HOUR = 60_000, 3_600_000
@@ -56,20 +60,20 @@ async def recorded(folder: Path, count: int) -> list[bytes]:
     return found
 
 
-async def replayed(history: list[bytes], house: House) -> list[dict[str, Any]]:
+async def replayed(history: list[bytes], house) -> list[dict[str, Any]]:
     """What a replay under the gate's own configuration writes."""
     out = io.BytesIO()
     await replay(history, "a record", house.gate.settings, out)
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-async def decisions(history: list[bytes], house: House) -> dict[str, dict[str, Any]]:
+async def decisions(history: list[bytes], house) -> dict[str, dict[str, Any]]:
     """What it decides, by the decision's id."""
     said = await replayed(history, house)
     return {line["id"]: {field: line[field] for field in COMPARED} for line in said if line["event"] == "decision"}
 
 
-def decided(house: House) -> dict[str, dict[str, Any]]:
+def decided(house) -> dict[str, dict[str, Any]]:
     """What the gate decided, by the decision's id."""
     return {line["id"]: {field: line[field] for field in COMPARED} for line in house.logged("decision") if not line["dry_run"]}
 
@@ -80,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["kept", "pseudonymised"])
-async def house(open_house: Opener, graph: FakeGraph, folder: Path, request: pytest.FixtureRequest) -> House:
+async def house(open_house, graph: FakeGraph, folder: Path, request: pytest.FixtureRequest):
     """A gate with a policy, which records."""
     return await open_house(graph.url, policy=POLICY, record={"path": str(folder), "recipients": request.param})
 
@@ -128,7 +132,7 @@ MALFORMED: list[Any] = [
 ]
 
 
-async def live(house: House, graph: FakeGraph) -> int:
+async def live(house, graph: FakeGraph) -> int:
     """Traffic of each kind, once around the clock; how many lines it comes to."""
     count = 2  # a template's news are told again before its next send, for a file that begins there
 
@@ -141,6 +145,9 @@ async def live(house: House, graph: FakeGraph) -> int:
     for body in (*BODIES, *MALFORMED):  # while nothing is open
         await after(1, house.send(body, ("Gatekeeper-Caller", "crm"), path=f"{SENDS}?access_token={SECRETS[3]}"))
     await after(1, house.text(("Gatekeeper-Caller", "support")), house.template("spring_sale", ("Gatekeeper-Caller", "prizes")))
+    await after(
+        1, house.send(message("text", {"body": "x" * 1100}), ("Gatekeeper-Caller", "support"))
+    )  # too long for a parameter
     await after(1, house.send(template("spring_sale"), path=MARKETING), house.send(template("order_update"), path=MARKETING))
     profile = {"contacts": [{"wa_id": USER, "user_id": BSUID, "profile": {"name": SECRETS[1]}}]}
     came = {
@@ -462,7 +469,7 @@ async def test_a_full_disk_costs_no_send(open_house, graph, folder, full_disk, m
     assert (2.0, 5.0) == (count(house, "written"), count(house, "failed"))
 
 
-def count(house: House, outcome: str) -> float:
+def count(house, outcome: str) -> float:
     """How many lines had this outcome."""
     found = house.gate.engine._metrics.registry.get_sample_value("gatekeeper_record_lines_total", {"outcome": outcome})
     return found or 0.0
@@ -517,12 +524,13 @@ def rotation(folder: Path, *, most: int = 16, keep: int = 30) -> Rotation:
 def test_a_file_is_whole_before_the_next_begins(folder):
     """Each has as many lines as it can hold, and is named after the time of its first."""
     files_ = rotation(folder)
-    assert (10, None) == files_.write(some(10))
+    written = files_.write(some(10))
+    suffixes = [file.suffix for file in files(folder)]
+    files_.close()
 
+    assert ((10, None), [".jsonl", ".jsonl", ".open"]) == (written, suffixes)
     assert [4, 4, 2] == [len(file.read_bytes().splitlines()) for file in files(folder)]
     assert [f"20261110T1200000{n:02d}Z" for n in (0, 4, 8)] == [file.name.partition("-")[0] for file in files(folder)]
-    assert [".jsonl", ".jsonl", ".open"] == [file.suffix for file in files(folder)]
-    files_.close()
     assert [".jsonl"] * 3 == [file.suffix for file in files(folder)]
     assert b"".join(line.text for line in some(10)) == b"".join(lines(folder))
 
@@ -604,15 +612,11 @@ def test_a_folder_that_is_gone_is_made_again(folder):
     assert [b"000\n"] == lines(folder)
 
 
-async def test_a_gate_that_stops_writes_all_that_there_is(open_house, graph, folder, tmp_path):
+async def test_a_gate_that_stops_writes_all_that_there_is(open_house, graph, folder):
     """Its last file is whole, and a history of several files is one when they are put together."""
     record = {"path": str(folder), "max_file": "1KiB"}
-    settings = (await open_house(graph.url, policy={"cold_start": "closed"}, record=record)).gate.settings
-    from gatekeeper.server.app import running
-    from gatekeeper.telemetry import logger
-
-    house = House()
-    async with running(settings, logger(house.written), now=lambda: house.now) as house.gate:
+    house = await open_house(graph.url, policy={"cold_start": "closed"}, record=record)
+    async with running(house.gate.settings, logger(house.written), now=lambda: house.now) as house.gate:
         for _ in range(20):
             house.now += MINUTE
             await house.template("order_update")

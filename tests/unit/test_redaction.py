@@ -397,14 +397,13 @@ def test_a_sends_recipient_has_the_pseudonym_that_webhooks_have(name):
 
 @pytest.mark.parametrize(("letters", "long"), [(1, False), (1024, False), (1025, True), (3000, True)])
 def test_a_text_too_long_for_a_template_stays_so(letters, long):
-    """A fallback does not go out in its place then either; how long it is otherwise is not kept."""
+    """A fallback does not go out in its place then either."""
     body = json.dumps({**TO, "type": "text", "text": {"body": "é" * letters}}).encode()
     written = Written(body)
     again = Written(json.dumps(kept_send(decode_send(body), Plain(), fits=fits(written))).encode())
     rewritten = [as_template(each, name="a", language="b", text_parameter=True) is None for each in (written, again)]
 
     assert [long, long] == rewritten
-    assert len(again.body) == len(Written(json.dumps(kept_send(decode_send(body), Plain())).encode()).body) or long
 
 
 CODES = {value for name, value in vars(sends).items() if name.isupper() and isinstance(value, int) and not name.startswith("_")}

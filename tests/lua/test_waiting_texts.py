@@ -273,6 +273,15 @@ def test_a_list_is_looked_at_when_its_first_text_expires(lists):
     assert MINUTE == lists.due()
 
 
+@pytest.mark.parametrize(("deadline", "due"), [(MINUTE, MINUTE), (HOUR, LOOK + 1)])
+def test_a_list_that_was_looked_at_in_vain_is_looked_at_again(lists, deadline, due):
+    """After a while, or when its first text expires."""
+    lists.waits("a", deadline=deadline)
+    lists.take(at=1)
+
+    assert due == lists.due()
+
+
 # ---------------------------------------------------------------------------------------------------------- names
 
 
