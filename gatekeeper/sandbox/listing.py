@@ -17,6 +17,7 @@ _FILTERS = ("name", "language", "category", "status")
 _PAGE, _LARGEST_PAGE = 25, 1000
 _ID_DIGITS = 15
 _MOST_UNVERIFIED = 250
+_RATED = 1_767_225_600  # some day, in Unix seconds: nobody rates a template here
 _PLAIN_BUTTON = {"type": "QUICK_REPLY", "text": "Thank you"}
 _BUTTONS = {
     ButtonKind.URL: {"type": "URL", "text": "Open", "url": "https://example.com/{{1}}", "example": ["https://example.com/1"]},
@@ -61,7 +62,7 @@ def _row(template: Template, waba_id: str) -> dict[str, Any]:
         "status": template.status.value,
         "category": (template.category or "").upper(),
         **coming,
-        "quality_score": {"score": "UNKNOWN"},
+        "quality_score": {"score": "UNKNOWN", "date": _RATED},
         "id": "1" + fingerprint(waba_id, template.name, template.language, digits=_ID_DIGITS),
     }
 
@@ -70,11 +71,11 @@ def _asks(template: Template) -> dict[str, Any]:
     """
     The components, and how their places are named.
 
-    Of a template whose shape nobody told the sandbox takes any parameters, so it does not say how they would be named.
+    Of a template whose shape nobody told the sandbox takes any parameters, so it shows two bodies: nobody can count them there.
     """
     shape, text = template.shape, f"The text of {template.name}."
     if shape is None:
-        return {"components": [{"type": "BODY", "text": text}]}
+        return {"parameter_format": "POSITIONAL", "components": [{"type": "BODY", "text": text}] * 2}
     components = [
         *([_header(shape.header, shape)] if shape.header else []),
         {"type": "BODY", "text": _with_places(text, shape.body or ())},

