@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import random
 import time
 
 import msgspec
@@ -1031,6 +1032,57 @@ async def never(request):
     """Answer nothing as long as anybody waits for it."""
     await eventually(lambda: request.transport is None, 60)
     raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_no_text_is_sent_twice(seed, opened, graph, redis):
+    """Three gates at once, answers of every kind, and sendings that are broken off: each text comes to one end, which it says."""
+    rng = random.Random(seed)
+    gates_ = [await opened() for _ in range(3)]
+    users = [f"4915110000{n}" for n in range(4)]
+    ends, held, clock = {}, {}, NOON
+
+    async def script(request):
+        body = await request.read()
+        graph.keep(request, body)
+        fate = rng.choices(["sent", 131026, 130429, 131047, "unknown"], [10, 2, 2, 1, 2])[0]
+        if json.loads(body)["type"] != "template" and fate not in (130429, 131047):
+            ends.setdefault(word(body), []).append({131026: "failed"}.get(fate, fate))
+        if fate == "unknown":
+            return await reset(request)
+        return graph.accept(body) if fate == "sent" else refusal(fate)
+
+    async def sent(name):
+        answer = await rng.choice(gates_).send(text(name, to=rng.choice(users)), TOKEN)
+        held.update({name: answer} if answer.status == 202 else {})
+
+    async def looks(step):
+        nonlocal clock
+        clock += step
+        for gate in gates_:
+            gate.now = clock
+        return [task for gate in gates_ for task in await gate.gate.flushing.look(clock)]
+
+    graph.script = script
+    for step in range(12):
+        courses = [sent(f"{step}.{n}") for n in range(rng.randint(0, 5))]
+        courses += [rng.choice(gates_).wrote(user=rng.choice(users)) for _ in range(rng.randint(0, 2))]
+        await asyncio.gather(*courses)
+        for task in await looks(rng.choice([SECOND, PUT_BACK, HOUR])):
+            if rng.random() < 0.3:
+                task.cancel()
+    for _ in range(40):
+        await asyncio.gather(*(gates_[0].wrote(user=user) for user in users), *await looks(2 * PUT_BACK), return_exceptions=True)
+    states = {name: (await status(gates_[0], answer))[0] for name, answer in held.items()}
+
+    assert [] == [name for name, found in ends.items() if len(found) > 1]
+    assert {"sent", "failed", "unknown", "expired"} >= set(states.values())
+    assert {} == {
+        name: (state, ends.get(name))
+        for name, state in states.items()
+        if (state in ("sent", "failed") and ends.get(name) != [state]) or (state == "expired" and name in ends)
+    }
+    assert [] == there(redis)[0]
 
 
 # --------------------------------------------------------------------------------------------------------- names

@@ -36,7 +36,7 @@ def opened(open_house, graph, redis):
 
 def sends(graph):
     """What arrived, without the questions for templates that the gate asks itself."""
-    return [one for one in graph.arrived if "message_templates" not in one.target]
+    return [one for one in graph.arrived if "message_templates?fields=" not in one.target]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,9 @@ async def test_only_a_plain_send_goes_out_by_it(method, path, headers, body, mor
         assert "malformed_request" == answer["Gatekeeper-Reason"]
 
 
-@pytest.mark.parametrize("path", [f"/{NUMBER}/messages", f"/any/prefix/v23.0/{NUMBER}/messages", f"/v23.0/{NUMBER}/marketing_messages"])
+@pytest.mark.parametrize(
+    "path", [f"/{NUMBER}/messages", f"/any/prefix/v23.0/{NUMBER}/messages", f"/v23.0/{NUMBER}/marketing_messages"]
+)
 async def test_every_plain_way_to_send_is_one(path, opened, graph):
     """Without a version, behind a prefix, and through the Marketing Messages API."""
     house = await opened(account={"template": [{"name": "order_update", "language": "en_US", "category": "marketing"}]})
@@ -167,7 +169,7 @@ async def test_what_is_no_send_goes_by_the_right_that_it_brings(method, target, 
     for headers in ([KEY], [KEY, ("Authorization", "Bearer theirs")]):
         await house.ask(method, target, [JSON, *headers], body)
 
-    assert [[], ["Bearer theirs"]] == [one.header("Authorization") for one in graph.arrived[-2:]]
+    assert [[], ["Bearer theirs"]] == [one.header("Authorization") for one in sends(graph)]
 
 
 async def test_a_fallback_template_goes_out_by_it_too(opened, graph):
