@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
     one.add_argument(
         "--csv", action="store_true", help="every line of the bill as CSV, by day, number, caller, category and market"
     )
+    one.add_argument("--turns", action="store_true", help="how many free-form messages answered each turn of a user")
     add_gate(one)
     one.set_defaults(run=_spend)
 
@@ -80,7 +81,8 @@ def _spend(given: argparse.Namespace) -> None:
     if given.csv:
         say(as_csv(spending.rows(bills)))
     else:
-        say("\n".join([*spending.told(bills, tuple(dict.fromkeys(given.by or ["category"]))), ""]))
+        tell, usual = (spending.turns, "caller") if given.turns else (spending.told, "category")
+        say("\n".join([*tell(bills, tuple(dict.fromkeys(given.by or [usual]))), ""]))
 
 
 def _reconcile(given: argparse.Namespace) -> None:

@@ -20,10 +20,8 @@ COLUMNS = (
     "category",
     "market",
     *(f"{side}_{what}" for side in _SIDES for what in ("sends", "total", "unpriced")),
-    "answers",
-    "turns",
 )
-_HEADINGS = ("sends", "predicted", "unpriced", "delivered", "settled", "unpriced", "difference", "turns", "per turn")
+_HEADINGS = ("sends", "predicted", "unpriced", "delivered", "settled", "unpriced", "difference")
 
 
 class Sums:
@@ -84,6 +82,16 @@ def told(bills: Sequence[Bill], by: Sequence[str]) -> Iterator[str]:
         yield from ["", f"all {len(bills)} accounts", *_table(dict(sorted(currencies.items())), ("currency",), None)]
 
 
+def turns(bills: Sequence[Bill], by: Sequence[str]) -> Iterator[str]:
+    """Tell how many free-form messages answered each turn of a user: since October 2026 each of them is a charge."""
+    for bill in bills:
+        sums = {names: each for names, each in summed(bill.lines, by).items() if each.answers}
+        yield f"{bill.waba_id}, {bill.month}: free-form messages by turn"
+        table = [(*by, "messages", "turns", "per turn")]
+        table += [(*(name or NONE for name in names), str(e.answers), str(e.turns), e.fan_out) for names, e in sums.items()]
+        yield from aligned(table, words=len(by)) if sums else ["none"]
+
+
 def rows(bills: Iterable[Bill]) -> Iterator[tuple[object, ...]]:
     """Every line of the bills under COLUMNS."""
     yield COLUMNS
@@ -91,7 +99,7 @@ def rows(bills: Iterable[Bill]) -> Iterator[tuple[object, ...]]:
         for line in bill.lines:
             named = (bill.waba_id, bill.currency, line.day, line.phone_number_id, line.caller, line.category, line.market)
             sides = [(side.sends, money(side.total), side.unpriced) for side in (line.predicted, line.settled)]
-            yield (*named, *sides[0], *sides[1], line.answers, line.turns)
+            yield (*named, *sides[0], *sides[1])
 
 
 def _total(bill: Bill) -> Sums:
@@ -108,7 +116,7 @@ def _table(sums: dict[tuple[str, ...], Sums], by: Sequence[str], whole: Sums | N
     def row(names: Iterable[str], each: Sums) -> tuple[str, ...]:
         predicted = (str(each.sends), amount(each.predicted), str(each.unpriced))
         settled = (str(each.delivered), amount(each.settled), str(each.settled_unpriced))
-        return (*names, *predicted, *settled, amount(each.difference), str(each.turns), each.fan_out)
+        return (*names, *predicted, *settled, amount(each.difference))
 
     table = [(*by, *_HEADINGS), *(row((name or NONE for name in names), each) for names, each in sums.items())]
     if whole:

@@ -555,3 +555,13 @@ async def test_a_month_from_the_first_send_to_the_agreement(tmp_path):
     assert (0, "") == (status, err)
     assert (0, "", True) == (told[0], told[2], "Germany" in told[1])
     assert (0, "", True) == (agreed[0], agreed[2], " agrees: 2 messages and " in agreed[1])
+
+
+async def test_answers_are_told_by_turn(house, typed):
+    """Two texts in answer to one message are two charges: by caller, or by whatever is asked for."""
+    await house.wrote()
+    for _ in range(2):
+        await house.text(("Gatekeeper-Caller", "crm"))
+    status, out, _ = await typed("spend", "--turns", "--admin", house.gate.admin_url)
+
+    assert (0, ["crm", "2", "1", "2.00"]) == (status, out.splitlines()[-1].split())

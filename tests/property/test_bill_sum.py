@@ -165,8 +165,8 @@ def test_the_summary_is_the_sum_of_the_settlements(lived):
     """To the micro-unit, in each currency; what nobody knows the price of is charged, and adds nothing."""
     spent = Counter[str]()
     for said, sent in delivered(lived):
-        if said["charged"]:
-            spent[BY_NUMBER[sent.number].currency] += Decimal(said["price"] or 0)
+        if said["charged"] and said["price"] is not None:
+            spent[BY_NUMBER[sent.number].currency] += Decimal(said["price"])
     summary = lived.replayed.summary
 
     assert sum(bool(said["charged"]) for said in lived.replayed.settlements) == summary.charged
