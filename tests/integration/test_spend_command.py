@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ask
 from fake_graph import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -531,7 +532,6 @@ async def sandbox(folder):
 
 async def test_a_month_from_the_first_send_to_the_agreement(tmp_path):
     """Processes all through: the gate in front of its sandbox, the bill as CSV, Meta's answer made of it, and both compared."""
-    from conftest import ask
 
     async with sandbox(tmp_path) as (url, admin):
         for _ in range(2):
