@@ -12,18 +12,27 @@ _STEPS = 10
 
 @contextlib.asynccontextmanager
 async def in_time(seconds: float) -> AsyncIterator[None]:
-    """TimeoutError in the block when Redis has not answered for so long."""
-    loop, waiting = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
-    async with asyncio.timeout(None) as limit:
+    """
+    TimeoutError in the block when Redis has not answered for so long.
 
-        def step(left: int) -> None:
-            if left:
-                waiting[:] = [loop.call_later(seconds / _STEPS, step, left - 1)]
-            else:
-                limit.reschedule(loop.time())
+    A cancellation is passed on though the client may swallow it, as redis-py does one that comes while it looks at its connection.
+    """
+    loop, waiting, task = asyncio.get_running_loop(), list[asyncio.TimerHandle](), asyncio.current_task()
+    asked = task.cancelling() if task else 0
+    try:
+        async with asyncio.timeout(None) as limit:
 
-        step(_STEPS)
-        try:
-            yield
-        finally:
-            waiting[0].cancel()
+            def step(left: int) -> None:
+                if left:
+                    waiting[:] = [loop.call_later(seconds / _STEPS, step, left - 1)]
+                else:
+                    limit.reschedule(loop.time())
+
+            step(_STEPS)
+            try:
+                yield
+            finally:
+                waiting[0].cancel()
+    finally:
+        if task and task.cancelling() > asked:
+            raise asyncio.CancelledError

@@ -35,7 +35,10 @@ WORDS = [
     pmp("referral_conversion", "free_entry_point"),
 ]
 
+ENDS = ["delivered", "delivered", "read", "sent", "failed"]
 COSTS = {"marketing": MARKETING, "utility": UTILITY, "never heard of": MARKETING, "text": 0, "group": 0}
+
+EXHAUSTED = 900002
 
 nths = st.integers(0, 30)
 SENDS = st.tuples(
@@ -44,12 +47,14 @@ SENDS = st.tuples(
     st.sampled_from(USERS),
     st.sampled_from([ONE, TWO]),
     st.integers(1, 4),
+    st.sampled_from(["taken", "taken", "refused", None]),
 )
 STEPS = st.one_of(
     SENDS,
     SENDS,
     st.tuples(st.just("answer"), nths, st.sampled_from(["taken", "refused"])),
-    st.tuples(st.just("status"), nths, st.sampled_from(["delivered", "read", "sent", "failed"]), st.sampled_from(WORDS), nths),
+    st.tuples(st.just("status"), nths, st.sampled_from(ENDS), st.sampled_from(WORDS), nths),
+    st.tuples(st.just("status"), st.just(-1), st.sampled_from(ENDS), st.sampled_from(WORDS), nths),
     st.tuples(st.just("reload"), st.sampled_from(list(BUDGETS)), st.sampled_from([None, *LIMITS]), st.sampled_from(list(Mode))),
     st.tuples(st.just("later"), st.sampled_from([1, 7, 26])),
 )
@@ -125,8 +130,14 @@ class Course:
                 watched.add(key)
         return found, watched
 
-    async def send(self, kind, user, number, count):
-        """So many at once: together they take no more than there is, in whatever order the ledger has them."""
+    async def begin(self):
+        """Everybody has written to both numbers, so that for a day there are messages that are free."""
+        for user in USERS:
+            for number in (ONE, TWO):
+                await self.story.wrote(0, user, number=number)
+
+    async def send(self, kind, user, number, count, answer):
+        """So many at once: together they take no more than there is, in whatever order the ledger has them; then Meta answers."""
         story, how = self.story, {"number": number, "answered": False}
 
         def one():
@@ -142,8 +153,10 @@ class Course:
                 self.books.takes(sent, counters, watched=watched)
                 self.sent.append([sent, "reserved", kind])
         for sent in sends:
-            if sent.reason == "budget_exhausted":
+            if sent.blocked == EXHAUSTED:
                 self.books.refuses(COSTS[kind], counters, watched=watched)
+        for nth in range(len(self.sent) - sum(sent.blocked is None for sent in sends), len(self.sent)) if answer else ():
+            await self.answer(nth, answer)
 
     async def answer(self, nth, how):
         entry = self.nth(nth)
@@ -203,6 +216,7 @@ def test_a_budget_holds_what_was_reserved_and_spent_and_no_more(world, steps, la
 
     async def lived():
         course = Course(world)
+        await course.begin()
         for name, *arguments in steps:
             await getattr(course, name)(*arguments)
             course.books.check(world)
