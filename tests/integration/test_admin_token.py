@@ -112,7 +112,8 @@ async def test_what_is_turned_away_is_counted(guarded):
 
 
 @pytest.mark.parametrize(
-    "listen", ["0.0.0.0:8081", "[::]:8081", "10.0.0.1:8081", "gate.internal:8081", "127.0.0.1.example.com:1", "[::ffff:10.0.0.1]:1"]
+    "listen",
+    ["0.0.0.0:8081", "[::]:8081", "10.0.0.1:8081", "gate.internal:8081", "127.0.0.1.example.com:1", "[::ffff:10.0.0.1]:1"],
 )
 def test_a_listener_that_others_reach_needs_a_token(listen):
     """The configuration is refused, with clear words, until it has one."""
@@ -120,7 +121,9 @@ def test_a_listener_that_others_reach_needs_a_token(listen):
         parse({"server": {"admin_listen": listen}}, name="t", environment={})
     opened = parse({"server": {"admin_listen": listen, "admin_token": "env:T"}}, name="t", environment={"T": TOKEN})
 
-    assert f"t: $.server.admin_listen: {listen!r} can be reached from other machines, so it needs admin_token" == str(raised.value)
+    assert f"t: $.server.admin_listen: {listen!r} can be reached from other machines, so it needs admin_token" == str(
+        raised.value
+    )
     assert TOKEN == opened.server.admin_token
 
 
