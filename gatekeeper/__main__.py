@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import msgspec
 import uvloop
 
-from gatekeeper import __version__, backtest, explaining, finance, rates
+from gatekeeper import __version__, backtest, explaining, finance, forgetting, rates
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.errors import ConfigError, GatekeeperError, InputError
 from gatekeeper.server.serving import serve
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     rates.add_parser(commands)
     finance.add_parser(commands)
     explaining.add_parser(commands)
+    forgetting.add_parser(commands)
     return parser
 
 

@@ -6,6 +6,7 @@ Bounded caches of one process; the ledger and the configuration have the truth.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TypeVar
 
 import msgspec
@@ -101,6 +102,12 @@ class Directory:
     def bill(self, number: Number, recipient: str, billed: str) -> None:
         """Remember which number Meta bills: the market is that of it, not of what was dialled."""
         _bounded(self._billed, _ALIASES)[number.tag, recipient] = billed
+
+    def forget(self, names: Container[str]) -> None:
+        """Remember of nobody with one of these names whom Meta bills for them."""
+        for (tag, name), billed in list(self._billed.items()):
+            if name in names or billed in names:
+                del self._billed[tag, name]
 
 
 def _bounded(cache: dict[_K, _V], most: int) -> dict[_K, _V]:

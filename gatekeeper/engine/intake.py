@@ -24,7 +24,8 @@ from gatekeeper.engine.naming import renamed, told
 from gatekeeper.engine.registry import Registry
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.calls import Call
-from gatekeeper.ledger.ledger import Ledger, Record, settled
+from gatekeeper.ledger.ledger import Ledger, settled
+from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
 from gatekeeper.telemetry import Metrics
 

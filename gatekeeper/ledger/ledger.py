@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
@@ -23,35 +23,22 @@ from gatekeeper.core.bill import Line, lines
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan
-from gatekeeper.core.reservation import Facts, State
-from gatekeeper.core.settlement import LATCHED, Settled, Settling, Word
+from gatekeeper.core.reservation import Facts
+from gatekeeper.core.settlement import Settled, Settling
 from gatekeeper.core.tariff import Meter
-from gatekeeper.ledger import calls, keys, scripts
+from gatekeeper.ledger import calls, keys, records, scripts
 from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.patience import in_time
+from gatekeeper.ledger.records import Record
 
 PROBE_S = 0.5
 _CONNECTIONS = 16  # more would only wait for each other: one process is busy long before
 _CHUNK = 100  # calls that are answered well within the time-out, and that others wait behind
 STALE = "stale"
 _VERSION = b"version"  # no template fact is called that: each names a template after a space
-_RECORD = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
 _T = TypeVar("_T")
 _outcome = msgspec.msgpack.Decoder(Outcome).decode
-_facts = msgspec.msgpack.Decoder(Facts).decode
-_word = msgspec.msgpack.Decoder(Word).decode
 settled = msgspec.msgpack.Decoder(Settled).decode
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A reservation as the ledger holds it. *latches*: the ends of clocks as known at send; *quote*: micro-units, -1 unknown."""
-
-    facts: Facts
-    state: State
-    thread: str
-    latches: dict[str, int]
-    quote: int
-    word: Word | None
 
 
 class Ledger:
@@ -119,21 +106,11 @@ class Ledger:
 
             def ask(pipeline: Any, some: Sequence[tuple[str, str]] = wanted[start : start + _CHUNK]) -> None:
                 for tag, wamid in some:
-                    pipeline.hmget(keys.message(tag, wamid), *_RECORD)
+                    pipeline.hmget(keys.message(tag, wamid), *records.FIELDS)
 
             found += await self.piped(ask)
-        return {
-            key: Record(
-                facts=_facts(facts),
-                state=State(state.decode()),
-                thread=thread.decode(),
-                latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
-                quote=int(quote),
-                word=_word(note) if note else None,
-            )
-            for key, (facts, state, thread, quote, note, *latches) in zip(wanted, found, strict=True)
-            if facts is not None
-        }
+        read = ((key, records.read(values)) for key, values in zip(wanted, found, strict=True))
+        return {key: record for key, record in read if record is not None}
 
     async def watch(self, tag: str, phone_number_id: str, *, now: int) -> None:
         """Remember since when a phone number's webhooks are seen."""
@@ -257,6 +234,21 @@ class Ledger:
             pipeline.execute_command(*command)
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
         return answers
+
+    async def scanned(self, pattern: str) -> AsyncIterator[list[str]]:
+        """The keys that match, on every node and a few at a time, so that Redis is never held up; some may come twice."""
+        await self.ping()
+        for node in self._redis.get_primaries() if self._cluster else [None]:
+            cursor, there = b"0", {"target_nodes": node} if node else {}
+            while cursor:
+                asked = self._redis.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", _CHUNK, **there)
+                answer = await self._asked(asked)
+                cursor, found = next(iter(answer[0].values())) if node else answer[0], answer[1]
+                yield [key.decode(errors="replace") for key in found]
+
+    async def rewrite(self) -> None:
+        """Have the file on disk written anew, without what was deleted."""
+        await self._asked(self._redis.bgrewriteaof())
 
     async def piped(self, fill: Callable[[Any], None]) -> list[Any]:
         """Run plain commands in one round trip; all or none of them, where there is one Redis: no key is left without its lifetime."""

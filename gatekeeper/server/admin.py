@@ -18,11 +18,12 @@ from gatekeeper.core.vocabulary import CONVERSATION, Clock
 from gatekeeper.engine import Engine
 from gatekeeper.server.callers import Callers
 from gatekeeper.server.checking import Checking
+from gatekeeper.server.forgetting import Erasure
 from gatekeeper.server.guard import Guard
 from gatekeeper.server.reload import Reload
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import LedgerFailure, Settings, described
-from gatekeeper.telemetry import Metrics, exposed
+from gatekeeper.telemetry import FAULT, Metrics, exposed
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SAID = ("Allow", "WWW-Authenticate")
@@ -51,11 +52,12 @@ class Admin:
         self._metrics = metrics
         self._now = now
         self._callers = callers
+        self._log = log
         self._guard = Guard(settings.server.admin_token, metrics, log)
 
     def application(self, *more: web.RouteDef) -> web.Application:
         """The admin listener's routes, and *more*."""
-        app = web.Application(middlewares=[_problems, self._guard.middleware()])
+        app = web.Application(middlewares=[self._problems, self._guard.middleware()])
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -65,12 +67,26 @@ class Admin:
                 web.get("/v1/accounts", self._accounts),
                 web.get("/v1/policy", self._policy),
                 web.post("/v1/check", Checking(self._engine, self._callers, self._now).answer),
+                web.post("/v1/forget", Erasure(self._engine, self._log).answer),
                 web.get("/v1/spend", self._spend),
                 web.get("/v1/spend/lines", self._spend_lines),
                 *more,
             ]
         )
         return app
+
+    @web.middleware
+    async def _problems(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Give every error the same shape; a bug of ours is one line and one answer."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            response = problem(error.status, error.text or error.reason)
+            response.headers.update({name: error.headers[name] for name in _SAID if name in error.headers})
+            return response
+        except Exception as error:  # noqa: BLE001
+            self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gate failed on this request; its log says how.")
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -188,14 +204,3 @@ def problem(status: int, detail: str) -> web.Response:
     """An RFC 9457 problem."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return web.json_response(body, status=status, content_type="application/problem+json")
-
-
-@web.middleware
-async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Give every error the same shape."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        response = problem(error.status, error.text or error.reason)
-        response.headers.update({name: error.headers[name] for name in _SAID if name in error.headers})
-        return response

@@ -45,7 +45,7 @@ def access_mistakes(settings: Settings) -> Iterator[_Mistake]:
             if not account.phone_number_ids:
                 yield at, "needs the phone_number_ids that may send by it"
             if not settings.caller:
-                yield at, "needs a [[caller]]: without callers' keys anybody could send by the account's token"
+                yield at, "needs a [[caller]]: without keys anybody could send by the account's token"
 
 
 def _admin_mistakes(settings: Settings) -> Iterator[_Mistake]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,12 @@ CURRENCY = "is not a currency code such as USD"
 SAYS = {
     "account-as-section": "$.account: Expected `array`, got `object`",
     "account-without-waba": "$.account[0].waba_id: required key is missing",
+    "admin-listen-everywhere": "$.server.admin_listen: '0.0.0.0:8081' can be reached from other machines, so it needs admin_token",
+    "admin-listen-of-a-name": "$.server.admin_listen: 'gate.internal:8081' can be reached from other machines, so it needs admin_token",
     "admin-listen-port-is-a-word": "$.server.admin_listen: 'localhost:http' is not host:port",
+    "admin-token-too-short": "$.server.admin_token: at least 16 characters",
+    "admin-token-unset": "$.server.admin_token: the environment variable GATEKEEPER_NOT_SET is not set",
+    "admin-token-with-a-space": "$.server.admin_token: printable ASCII, without spaces",
     "base-url-without-host": f"$.upstream.base_url: {WEB}",
     "base-url-without-scheme": f"$.upstream.base_url: {WEB}",
     "budget-category-unknown": "$.policy.budget[0].category[0]: 'promotion' is not a category",
@@ -36,6 +42,21 @@ SAYS = {
     "budget-scope-unknown": "$.policy.budget[0].scope: Invalid enum value 'template'",
     "budget-without-limit": "$.policy.budget[0].limit: required key is missing",
     "budget-without-scope": "$.policy.budget[0].scope: required key is missing",
+    "caller-as-section": "$.caller: Expected `array`, got `object`",
+    "caller-key-empty": "$.caller[0].key: must not be empty",
+    "caller-key-is-a-number": "$.caller[0].key: Expected `str`, got `int`",
+    "caller-key-of-two-callers": "$.caller[1].key: also the key of caller[0]",
+    "caller-key-too-short": "$.caller[1].key: at least 16 characters",
+    "caller-key-unset": "$.caller[1].key: the environment variable GATEKEEPER_NOT_SET is not set",
+    "caller-key-with-a-space": "$.caller[0].key: printable ASCII, without spaces",
+    "caller-name-empty": "$.caller[0].name: must not be empty",
+    "caller-name-not-ascii": f"$.caller[0].name: {CALLER}",
+    "caller-name-twice": "$.caller[1].name: also the name of caller[0]",
+    "caller-number-is-a-phone-number": "$.caller[0].phone_number_ids[1]: an id of digits",
+    "caller-number-twice": "$.caller[0].phone_number_ids[1]: named above",
+    "caller-numbers-are-an-empty-list": "$.caller[0].phone_number_ids: Expected `array` of length >= 1",
+    "caller-without-key": "$.caller[0].key: required key is missing",
+    "caller-without-name": "$.caller[1].name: required key is missing",
     "check-is-text": "$.policy.checks.parameter_count: Expected `bool`, got `str`",
     "cluster-is-text": "$.ledger.cluster: Expected `bool`, got `str`",
     "cold-start-unknown": "$.policy.cold_start: Invalid enum value 'open'",
@@ -49,6 +70,7 @@ SAYS = {
     "embedded-cluster": "$.ledger.cluster: the embedded ledger is not a cluster",
     "fallback-caller-is-an-empty-list": "$.policy.fallback[0].caller: Expected `array` of length >= 1",
     "fallback-caller-not-printable": f"$.policy.fallback[0].caller[0]: {CALLER}",
+    "fallback-caller-unknown": "$.policy.fallback[0].caller[1]: 'shop' is not the name of a [[caller]]",
     "fallback-template-empty": "$.policy.fallback[0].template: must not be empty",
     "fallback-text-parameter-is-text": "$.policy.fallback[0].text_parameter: Expected `bool`, got `str`",
     "fallback-without-language": "$.policy.fallback[0].language: required key is missing",
@@ -72,6 +94,10 @@ SAYS = {
     "hold-texts-none": "$.policy.hold[0].max_texts: from 1 to 100",
     "hold-texts-too-many": "$.policy.hold[0].max_texts: from 1 to 100",
     "hold-without-language": "$.policy.hold[0].language: required key is missing",
+    "inject-token-is-text": "$.account[0].inject_token: Expected `bool`, got `str`",
+    "inject-token-without-caller": "$.account[0].inject_token: needs a [[caller]]: without keys anybody could send by the account's token",
+    "inject-token-without-numbers": "$.account[0].inject_token: needs the phone_number_ids that may send by it",
+    "inject-token-without-token": "$.account[0].inject_token: needs the access_token that is to be injected",
     "key-twice": "Cannot overwrite a value (at line 3, column 17)",
     "ledger-failure-unknown": "$.policy.ledger_failure: Invalid enum value 'deny'",
     "ledger-url-of-another-scheme": f"$.ledger.url: {LEDGER}",
@@ -114,6 +140,7 @@ SAYS = {
     "rule-as-section": "$.policy.rule: Expected `array`, got `object`",
     "rule-caller-not-ascii": f"$.policy.rule[0].caller[0]: {CALLER}",
     "rule-caller-too-long": f"$.policy.rule[0].caller[0]: {CALLER}",
+    "rule-caller-unknown": "$.policy.rule[0].caller[0]: 'shop' is not the name of a [[caller]]",
     "rule-caller-with-space-around": f"$.policy.rule[0].caller[1]: {CALLER}",
     "rule-category-is-an-empty-list": "$.policy.rule[1].category: Expected `array` of length >= 1",
     "rule-category-is-text": "$.policy.rule[0].category: Expected `array`, got `str`",
@@ -153,6 +180,7 @@ SAYS = {
     "two-sections": "Cannot declare ('policy',) twice (at line 4, column 8)",
     "unknown-account-key": "$.account[1].time_zone: unknown key",
     "unknown-budget-key": "$.policy.budget[0].currency: unknown key",
+    "unknown-caller-key": "$.caller[0].numbers: unknown key",
     "unknown-check": "$.policy.checks.spelling: unknown key",
     "unknown-fallback-key": "$.policy.fallback[0].category: unknown key",
     "unknown-hold-key": "$.policy.hold[0].max_text: unknown key",
@@ -225,6 +253,19 @@ def test_an_empty_file_is_all_defaults(capsys, tmp_path, monkeypatch):
 
     assert 1 == len(set(said))
     assert {'server.listen = "127.0.0.1:8080"', 'upstream.base_url = "https://graph.facebook.com"'} < set(said[0].splitlines())
+
+
+def test_every_example_is_one_that_loads(capsys, tmp_path, monkeypatch):
+    """What stands in the file as a comment, without its number sign; all that it names is there."""
+    text = re.sub(r"^# (?=\[|[a-z_]+ = )", "", (ROOT / "config" / "gatekeeper.toml").read_text(), flags=re.MULTILINE)
+    for name in re.findall(r"env:(\w+)", text):
+        monkeypatch.setenv(name, f"a-secret-of-{name}")
+    file = tmp_path / "examples.toml"
+    file.write_text(f'{text}\n[[caller]]\nname = "support"\nkey = "a-secret-of-support"\n')
+    status, says = main(["check-config", str(file)]), capsys.readouterr()
+
+    assert (0, "") == (status, says.err)
+    assert {'policy.rule[0].price_above = "0.05"', 'policy.fallback[0].template = "follow_up"'} < set(says.out.splitlines())
 
 
 SECRETS = """

@@ -7,11 +7,16 @@ import json
 
 import pytest
 from conftest import ask
+from fake_graph import eventually
+from gates import gates, written
+
+from gatekeeper.ledger import keys
 
 WABA, NUMBER, OTHER, USER = "102290129340398", "106540352242922", "106540352242923", "4915112345678"
 SENDS = f"/v23.0/{NUMBER}/messages"
 CRM, TOKEN = "crm-key-0123456789", "EAAJB-the-accounts-own"
 KEY = ("Gatekeeper-Key", CRM)
+NOON, DAY = 1_794_312_000_000, 86_400_000
 DRY = ("Gatekeeper-Dry-Run", "true")
 JSON = ("Content-Type", "application/json")
 TEMPLATE = {"name": "order_update", "language": {"code": "en_US"}}
@@ -195,3 +200,36 @@ async def test_a_check_says_the_same(mode, body, verdict, opened):
     answer = await ask(house.gate.admin_url, "POST", "/v1/check", [KEY], question)
 
     assert verdict == answer.json["verdict"]
+
+
+async def test_a_held_text_goes_out_by_it_too(opened, graph, redis):
+    """Now and later; the right that its caller brought is not kept, for it is used for nothing."""
+    redis.set(keys.watch(WABA, NUMBER), NOON - 2 * DAY, px=7 * DAY)
+    house = await opened(policy={"hold": [{"template": "order_update", "language": "en_US"}]})
+    held = await house.send(TEXT, KEY, ("Authorization", "Bearer theirs"), path=SENDS + "?access_token=theirs")
+    kept = [value for key in redis.scan_iter("*:text:*") for value in redis.hgetall(key).values()]
+    await house.wrote()
+    await eventually(lambda: len(sends(graph)) == 2)
+
+    assert (202, []) == (held.status, [value for value in kept if b"theirs" in value])
+    assert [(SENDS, [f"Bearer {TOKEN}"])] * 2 == [(one.target, one.header("Authorization")) for one in sends(graph)]
+
+
+async def test_a_token_is_exchanged_without_a_restart(graph, redis_url, redis, tmp_path):
+    """And taken away: what goes out next goes by the right of the moment."""
+
+    def file(token, *, inject=True):
+        account = f'waba_id = "{WABA}"\naccess_token = "{token}"\ninject_token = {str(inject).lower()}\n'
+        text = written(graph.url, redis_url).replace(f'waba_id = "{WABA}"\n', account)
+        return text + f'[[caller]]\nname = "crm"\nkey = "{CRM}"\n'
+
+    async with gates(tmp_path) as start:
+        gate = await start(file("first"))
+        await gate.send(Gatekeeper_Key=CRM, Authorization="Bearer theirs")
+        for n, text in enumerate([file("second"), file("second", inject=False)], 1):
+            gate.config.write_text(text)
+            gate.hang_up()
+            await eventually(lambda n=n: len(gate.logged("reloaded")) == n)
+            await gate.send(Gatekeeper_Key=CRM, Authorization="Bearer theirs")
+
+    assert ["Bearer first", "Bearer second", "Bearer theirs"] == [one.header("Authorization")[0] for one in sends(graph)]

@@ -81,7 +81,8 @@ class Books:
                 assert self.reserved[key] + self.spent[key] <= limit
 
     def refuses(self, amount, counters, *, watched):
-        """A send was not let out: there is a counter that is kept and has no room for it."""
+        """A send was not let out: it costs something, and there is a counter that is kept and has no room for it."""
+        assert amount
         assert any(self.reserved[key] + self.spent[key] + amount > limit for key, limit in counters.items() if key not in watched)
 
     def gives(self, sent_id, price):

@@ -1,0 +1,40 @@
+"""Own how a reservation is read from the ledger, before and after Meta has named its message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gatekeeper.core.reservation import Facts, State
+from gatekeeper.core.settlement import LATCHED, Word
+
+FIELDS = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
+read_facts = msgspec.msgpack.Decoder(Facts).decode
+_word = msgspec.msgpack.Decoder(Word).decode
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation as the ledger holds it. *latches*: the ends of clocks as known at send; *quote*: micro-units, -1 unknown."""
+
+    facts: Facts
+    state: State
+    thread: str
+    latches: dict[str, int]
+    quote: int
+    word: Word | None
+
+
+def read(values: Sequence[bytes | None]) -> Record | None:
+    """Make a record of the values of FIELDS; None: there is none."""
+    facts, state, thread, quote, note, *latches = values
+    if facts is None or state is None or thread is None or quote is None:
+        return None
+    return Record(
+        facts=read_facts(facts),
+        state=State(state.decode()),
+        thread=thread.decode(),
+        latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
+        quote=int(quote),
+        word=_word(note) if note else None,
+    )
