@@ -28,7 +28,7 @@ from gatekeeper.core.vocabulary import Clock
 from gatekeeper.engine.engine import Decided, Engine
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.holding import Claimed, List, Place, Step, Taken, Texts, Told
-from gatekeeper.ledger.ledger import PROBE_S
+from gatekeeper.ledger.lanes import PROBE_S
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.rewriting import without_rights
 

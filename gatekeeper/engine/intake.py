@@ -107,7 +107,7 @@ class Intake:
                 await self._take(event, records, words, batch, now=now)
             except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
                 self._metrics.webhooks.labels("OutOfTime").inc()
-        answers = await self._ledger.run(batch.calls)
+        answers = await self._ledger.run(batch.calls, behind=True)
         found = [self._settlement(settling, quote, answers[n]) for n, (settling, quote) in batch.settling.items()]
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
         if overtaken:  # their send was accepted between our reading and our parking

@@ -256,15 +256,7 @@ class Forgetting:
 
     async def _asked(self, commands: Sequence[tuple[str | bytes, ...]]) -> list[Any]:
         """Run plain commands, each on one key, in as few round trips as do not hold Redis up."""
-        answers: list[Any] = []
-        for start in range(0, len(commands), _AT_ONCE):
-
-            def ask(pipeline: Any, some: Sequence[tuple[str | bytes, ...]] = commands[start : start + _AT_ONCE]) -> None:
-                for one in some:
-                    pipeline.execute_command(*one)
-
-            answers += await self._ledger.piped(ask)
-        return answers
+        return await self._ledger.each(commands)
 
 
 def _grouped(some: Sequence[Key], sizes: Sequence[int]) -> Iterable[list[Key]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -147,7 +146,8 @@ class Texts:
 
     async def told(self, tag: str, text_id: str) -> Told | None:
         """What became of a text; None: nobody knows it, or no longer."""
-        [found] = await self._ledger.piped(lambda pipeline: pipeline.hmget(keys.text(tag, text_id), *_STATE))
+        key = keys.text(tag, text_id)
+        [found] = await self._ledger.ask(key, ("HMGET", key, *_STATE))
         state, deadline, lease, wamid, code = (None if value is None else value.decode() for value in found)
         if state is None or deadline is None:
             return None
@@ -161,30 +161,26 @@ class Texts:
 
     async def tags(self, *, now: int) -> list[str]:
         """Whose texts wait, or did not long ago."""
-        [found] = await self._ledger.piped(lambda pipeline: pipeline.zrangebyscore(keys.holders(keys.NOBODY), now, "+inf"))
+        key = keys.holders(keys.NOBODY)
+        [found] = await self._ledger.ask(key, ("ZRANGEBYSCORE", key, now, "+inf"))
         return [tag.decode() for tag in found]
 
     async def due(self, tag: str, *, now: int, everything: bool = False) -> tuple[list[List], int]:
         """The lists that are due, and how many there are in all."""
         key, until = keys.holding(tag), "+inf" if everything else now
-
-        def ask(pipeline: Any) -> None:
-            pipeline.zrangebyscore(key, "-inf", until, start=0, num=_MOST_DUE)
-            pipeline.zcard(key)
-
-        found, count = await self._ledger.piped(ask)
+        first = ("ZRANGEBYSCORE", key, "-inf", until, "LIMIT", 0, _MOST_DUE)
+        found, count = await self._ledger.ask(key, first, ("ZCARD", key))
         return [one for one in map(_list, found) if one is not None], count
 
     async def _keep_tag(self, tag: str, *, now: int, until: int) -> None:
         """Remember whose texts wait, so that every process looks after them whatever its configuration names."""
         key = keys.holders(keys.NOBODY)
-
-        def write(pipeline: Any) -> None:
-            pipeline.zremrangebyscore(key, "-inf", now)
-            pipeline.zadd(key, {tag: until}, gt=True)
-            pipeline.pexpire(key, keys.HOLDERS_MS)
-
-        await self._ledger.piped(write)
+        await self._ledger.ask(
+            key,
+            ("ZREMRANGEBYSCORE", key, "-inf", now),
+            ("ZADD", key, "GT", until, tag),
+            ("PEXPIRE", key, keys.HOLDERS_MS),
+        )
 
 
 def _list(key: bytes) -> List | None:

@@ -25,6 +25,7 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     number       HASH    the WABA of a phone number that no account names
     numbers      SET     the phone numbers of such a WABA
     wabas        SET     every such WABA
+    probe        STRING  what is written to see whether anything can be
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ REPEAT_MS = DAY_MS
 # How long it is told what became of a text that waited. A promise of ours, not a rule of Meta's.
 TEXT_MS = 8 * DAY_MS
 HOLDERS_MS = 75 * DAY_MS
+PROBE_MS = 1000
 # The tag of what belongs to no business.
 NOBODY = "gate"
 # As good as for ever; Meta lifts an opt-out by a `resume`.
@@ -165,3 +167,8 @@ def numbers(waba_id: str) -> str:
 def wabas(tag: str) -> str:
     """The WABAs that no account names."""
     return f"gk:{{{tag}}}:wabas"
+
+
+def probe(tag: str) -> str:
+    """What is written to see whether anything can be."""
+    return f"gk:{{{tag}}}:probe"

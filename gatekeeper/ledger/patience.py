@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 # Each step gives the event loop a turn to read what has arrived: with an idle loop they add up to the time given.
 _STEPS = 10
 
 
 @contextlib.asynccontextmanager
-async def in_time(seconds: float) -> AsyncIterator[None]:
+async def in_time(seconds: float, *, pressed: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
     """
-    TimeoutError in the block when Redis has not answered for so long.
+    TimeoutError in the block when Redis has not answered for so long, or for half of it and others wait behind (*pressed*).
 
     A cancellation is passed on though the client may swallow it, as redis-py does one that comes while it looks at its connection.
     """
@@ -23,7 +23,7 @@ async def in_time(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(None) as limit:
 
             def step(left: int) -> None:
-                if left:
+                if left and not (2 * left <= _STEPS and pressed()):
                     waiting[:] = [loop.call_later(seconds / _STEPS, step, left - 1)]
                 else:
                     limit.reschedule(loop.time())

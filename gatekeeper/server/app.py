@@ -20,8 +20,10 @@ from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.secret import Secret
 from gatekeeper.engine import Engine
 from gatekeeper.engine.holding import Holding
+from gatekeeper.ledger.clients import Tls
 from gatekeeper.ledger.embedded import EmbeddedLedger
-from gatekeeper.ledger.ledger import PROBE_S, Ledger
+from gatekeeper.ledger.lanes import PROBE_S
+from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
 from gatekeeper.server.callers import Callers
@@ -235,7 +237,9 @@ def _ledger(url: str, settings: Settings, metrics: Metrics, log: Any, stack: con
         metrics.ledger_up.set(up)
         log.warning(LEDGER_BACK if up else LEDGER_LOST)
 
-    ledger = Ledger(url, timeout_ms=settings.ledger.timeout, cluster=settings.ledger.cluster, on_change=changed)
+    given = settings.ledger
+    tls = Tls(ca=given.ca, certificate=given.certificate, key=given.key)
+    ledger = Ledger(url, timeout_ms=given.timeout, cluster=given.cluster, tls=tls, on_change=changed)
     metrics.ledger_up.set(1)
     stack.push_async_callback(ledger.close)
     return ledger

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -89,11 +88,8 @@ class Repeats:
 
     async def _state(self, tag: str, decision_id: str) -> str:
         """What became of the reservation of a send without an answer: a status may have told of it since."""
-
-        def ask(pipeline: Any) -> None:
-            pipeline.hget(keys.reservation(tag, decision_id), "state")
-
-        [state] = await self._engine.ledger.piped(ask)
+        key = keys.reservation(tag, decision_id)
+        [state] = await self._engine.ledger.ask(key, ("HGET", key, "state"))
         return state.decode() if state else "not there any more"
 
     async def _claimed(self, name: str, owner: str, digest: str) -> list[bytes]:

@@ -10,8 +10,9 @@ from gatekeeper.core.secret import SHORTEST
 from gatekeeper.settings.addresses import address, port_fits
 from gatekeeper.settings.callers import access_mistakes
 from gatekeeper.settings.forwards import forward_mistakes
+from gatekeeper.settings.ledgers import ledger_mistakes
 from gatekeeper.settings.policies import policy_mistakes
-from gatekeeper.settings.sections import EMBEDDED, Recipients, Settings
+from gatekeeper.settings.sections import Recipients, Settings
 
 
 def mistakes(settings: Settings) -> list[tuple[str, str]]:
@@ -32,11 +33,7 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
     found += _record_mistakes(settings)
     found += policy_mistakes(settings.policy)
     found += access_mistakes(settings)
-    fits = re.match(r"(rediss?|unix)://", settings.ledger.url) and port_fits(settings.ledger.url)
-    if settings.ledger.url != EMBEDDED and not fits:
-        found.append(("$.ledger.url", '"embedded" or a redis://, rediss:// or unix:// URL'))
-    if settings.ledger.cluster and settings.ledger.url == EMBEDDED:
-        found.append(("$.ledger.cluster", "the embedded ledger is not a cluster"))
+    found += ledger_mistakes(settings.ledger)
     numbers: dict[str, int] = {}
     wabas: set[str] = set()
     for n, account in enumerate(settings.account):

@@ -47,6 +47,9 @@ class Ledger(_Section, frozen=True, kw_only=True):
 
     url: str = EMBEDDED
     cluster: bool = False
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
     data_dir: str = "var"
     timeout: Duration = Duration(250)
 

@@ -15,7 +15,12 @@ ROOT = Path(__file__).parents[2]
 DURATION = "write a number and one of ms, s, m, h, for example 5s"
 SIZE = "write a number and one of B, KiB, MiB, GiB, for example 5KiB"
 WEB = "an http:// or https:// URL"
-LEDGER = '"embedded" or a redis://, rediss:// or unix:// URL'
+LEDGER = (
+    '"embedded" or a redis://, rediss://, redis+sentinel://, rediss+sentinel:// or unix:// URL; '
+    "in a password write %23, %2F, %3F, %40 for #, /, ?, @"
+)
+NO_TLS = "is for a rediss:// or rediss+sentinel:// URL"
+PEM = "tests/fixtures/tls/localhost-certificate.pem"
 ZONE = "is not an IANA time zone such as America/Los_Angeles"
 AMOUNT = 'write an amount as a decimal string, for example "0.05"'
 CALLER = "a name of at most 64 printable ASCII characters, without spaces around it"
@@ -99,8 +104,33 @@ SAYS = {
     "inject-token-without-numbers": "$.account[0].inject_token: needs the phone_number_ids that may send by it",
     "inject-token-without-token": "$.account[0].inject_token: needs the access_token that is to be injected",
     "key-twice": "Cannot overwrite a value (at line 3, column 17)",
+    "ledger-ca-is-no-certificate": "$.ledger.ca: pyproject.toml: no certificates in PEM",
+    "ledger-ca-missing": "$.ledger.ca: /nowhere/ca.pem: No such file or directory",
+    "ledger-ca-of-the-embedded-one": f"$.ledger.ca: {NO_TLS}",
+    "ledger-ca-without-tls": f"$.ledger.ca: {NO_TLS}",
+    "ledger-certificate-without-key": "$.ledger.key: needed with certificate",
+    "ledger-cluster-of-a-socket": "$.ledger.cluster: a Unix socket is not a cluster",
+    "ledger-cluster-with-database": "$.ledger.url: a cluster has no database but 0",
+    "ledger-cluster-with-sentinel": "$.ledger.cluster: Sentinels watch one Redis, not a cluster",
     "ledger-failure-unknown": "$.policy.ledger_failure: Invalid enum value 'deny'",
+    "ledger-key-is-no-key": f"$.ledger.key: {PEM}: not the unencrypted key of {PEM}, both in PEM",
+    "ledger-key-missing": "$.ledger.key: /nowhere/key.pem: No such file or directory",
+    "ledger-key-without-certificate": "$.ledger.certificate: needed with key",
+    "ledger-sentinel-user-without-sentinel": (
+        "$.ledger.url: sentinel_username and sentinel_password are for a redis+sentinel:// URL"
+    ),
+    "ledger-sentinel-without-service": (
+        "$.ledger.url: Sentinels are asked for a service, as in redis+sentinel://host:26379/mymaster/0"
+    ),
     "ledger-url-of-another-scheme": f"$.ledger.url: {LEDGER}",
+    "ledger-url-of-no-socket": "$.ledger.url: a socket has a path of its own, as in unix:///run/redis/redis.sock",
+    "ledger-url-of-several-hosts": "$.ledger.url: several hosts are nodes of a cluster, or Sentinels (redis+sentinel://)",
+    "ledger-url-unset": "$.ledger.url: the environment variable GATEKEEPER_NOT_SET is not set",
+    "ledger-url-with-a-named-database": "$.ledger.url: a database is a number, as in redis://localhost:6379/0",
+    "ledger-url-with-a-slash-in-the-password": f"$.ledger.url: {LEDGER}",
+    "ledger-url-with-an-unknown-parameter": (
+        "$.ledger.url: behind the question mark only db, password, sentinel_password, sentinel_username, username may stand"
+    ),
     "ledger-url-without-scheme": f"$.ledger.url: {LEDGER}",
     "limits-as-list": "$.policy.limits: Expected `object`, got `array`",
     "listen-is-a-number": "$.server.listen: Expected `str`, got `int`",
@@ -185,6 +215,7 @@ SAYS = {
     "unknown-fallback-key": "$.policy.fallback[0].category: unknown key",
     "unknown-hold-key": "$.policy.hold[0].max_text: unknown key",
     "unknown-key": "$.server.lisen: unknown key",
+    "unknown-ledger-key": "$.ledger.certfile: unknown key",
     "unknown-limit": "$.policy.limits.per_second: unknown key",
     "unknown-policy-key": "$.policy.fallbacks: unknown key",
     "unknown-record-key": "$.record.folder: unknown key",

@@ -35,7 +35,7 @@ OTHER, OTHERS = "4915112345678", "DE.24602319766413852029"
 SPELLINGS = ["+55 (11) 98765-4321", "551187654321", USER, BSUID, f"br{BSUID[2:]}", PARENT]
 NOON, HOUR, DAY = 1_794_312_000_000, 3_600_000, 86_400_000
 KINDS = {"threads", "messages", "statuses", "texts", "answers", "counters"}
-NOUNS_OF_NOBODY = {"watch", "meter", "spend", "rate", "templates", "number", "numbers", "wabas", "holders"}
+NOUNS_OF_NOBODY = {"watch", "meter", "spend", "rate", "templates", "number", "numbers", "wabas", "holders", "probe"}
 GROUP = "Y2FwaV9ncm91cDo"
 POLICY = {
     "limits": {"pair_rate": True, "messaging_limit": 100, "throughput": 80},
