@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 import os
 import sys
@@ -125,18 +126,12 @@ def logger(stream: TextIO | None = None) -> structlog.stdlib.BoundLogger:
     """A logger that writes one JSON object a line to *stream* (standard error), timestamps in UTC."""
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # what a peer breaks is counted and answered, not traced
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("event"),
-            structlog.processors.JSONRenderer(serializer=_json),
-        ],
+        processors=[_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=_Unbroken(stream or sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
-    bound: structlog.stdlib.BoundLogger = structlog.get_logger()
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger().bind()  # each line would bind it anew
     return bound
 
 
@@ -147,6 +142,21 @@ def exposed(metrics: Metrics) -> bytes:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+class Labelled:
+    """A metric whose children are looked up by the very values of their labels: prometheus-client makes strings of them each time."""
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+        self._children: dict[tuple[Any, ...], Any] = {}
+
+    def of(self, *values: Any) -> Any:
+        """The child with these labels, which must have few values."""
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = self._metric.labels(*values)
+        return child
 
 
 class Few:
@@ -164,19 +174,41 @@ class Few:
 
 
 class _Unbroken:
-    """A stream that nobody may read any more: a line that cannot be written is lost, and never costs a send."""
+    """
+    A stream that nobody may read any more: a line that cannot be written is lost, and never costs a send.
+
+    A file is written to past its buffers: a line that was written is out, whatever becomes of us.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._file: int | None = None
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._file = stream.fileno()
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
+            if self._file is None:
+                self._stream.write(text)
+                self._stream.flush()
+                return
+            left = text.encode()
+            while left:
+                left = left[os.write(self._file, left) :]
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
+        """Nothing is kept back."""
 
 
-def _json(value: Any, **_: Any) -> str:
-    return msgspec.json.encode(value, enc_hook=str).decode()
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def _line(_: Any, level: str, said: Any) -> str:
+    """One line: what was said, then how loud, when and what; an exception as the text of its traceback."""
+    if said.get("exc_info"):
+        said = structlog.processors.format_exc_info(None, level, said)
+    else:
+        said.pop("exc_info", None)
+    event = said.pop("event")
+    at = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _encode({**said, "level": level, "at": at, "event": event}).decode()

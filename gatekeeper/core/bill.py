@@ -15,8 +15,9 @@ import msgspec
 
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.decision import Decision
-from gatekeeper.core.plan import Plan, Row
+from gatekeeper.core.plan import Plan
 from gatekeeper.core.reservation import Facts
+from gatekeeper.core.rows import Row
 from gatekeeper.core.settlement import Settling
 from gatekeeper.core.vocabulary import money
 

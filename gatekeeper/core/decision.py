@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.outcome import Hit, Outcome, dearest, platform, stopped, unkept, warned
-from gatekeeper.core.plan import Plan, Row, conversation_name
+from gatekeeper.core.plan import Plan, conversation_name
+from gatekeeper.core.rows import Row
 from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.core.vocabulary import (
     CONVERSATION,

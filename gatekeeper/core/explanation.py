@@ -8,8 +8,9 @@ import msgspec
 
 from gatekeeper.core.guards import Guard, Kind, PlannedRule, pays, unmet
 from gatekeeper.core.outcome import Outcome, matched
-from gatekeeper.core.plan import Bar, Plan, Row, asked_of, conversation_name
+from gatekeeper.core.plan import Bar, Plan, asked_of, conversation_name
 from gatekeeper.core.policy import Action, Policy, Rule
+from gatekeeper.core.rows import Row
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.core.vocabulary import MEANINGS, REFUSALS, Mode, money

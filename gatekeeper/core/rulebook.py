@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.markets import Markets
 from gatekeeper.core.rates import RateCards
@@ -19,6 +21,8 @@ class Rulebook:
         self.regimes = regimes
         self.rates = rates
         self.markets = markets
+        self._in_force: dict[date, Regime] = {}
+        self._laid: dict[Any, Any] = {}
 
     @classmethod
     def load(cls, folder: Path) -> Rulebook:
@@ -36,7 +40,15 @@ class Rulebook:
 
     def regime(self, day: date) -> Regime:
         """The regime in force on *day*; LookupError before the first."""
-        found = self.regimes.on(day)
+        found = self._in_force.get(day)
         if found is None:
-            raise LookupError(f"no pricing regime is known for {day.isoformat()}")
+            found = self.regimes.on(day)
+            if found is None:
+                raise LookupError(f"no pricing regime is known for {day.isoformat()}")
+            remember(self._in_force, day, found)
         return found
+
+    @property
+    def laid(self) -> dict[Any, Any]:
+        """What has been laid out by these rules: plans of one kind differ in little. Whoever adds to it uses `remember`."""
+        return self._laid

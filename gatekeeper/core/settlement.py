@@ -14,9 +14,10 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
-from gatekeeper.core.plan import Row, Sent, conversation_name, international, rows
+from gatekeeper.core.plan import Sent, conversation_name, international
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
+from gatekeeper.core.rows import Row, rows
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.tariff import UNKNOWN_PRICE, price_of
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason, conversation, money
@@ -155,7 +156,9 @@ def plan_delivery(
         product = Product(str(word.category))
 
     def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
-        return rows(product, account, sent, book, at=at, market=market, window_at_send=window, max_price=facts.max_price)
+        return rows(
+            product, account, sent.phone_number_id, book, at=at, market=market, window_at_send=window, max_price=facts.max_price
+        )
 
     def unheard(row: Row) -> Row:
         """What a template costs that nobody ever told us of is not known, also when it was delivered."""

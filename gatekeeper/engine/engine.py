@@ -45,8 +45,9 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """
     A decision, and what it takes to follow it up.
 
-    *held*: the ledger holds a reservation for it. *outcome*: what the ledger found; None: it was not asked. *body*: what goes out in
-    place of the caller's own bytes, as JSON. *hold*: it may wait for its recipient to answer.
+    *held*: the ledger holds a reservation for it; *perhaps_held*: it was asked to, and did not answer. *outcome*: what the ledger
+    found; None: it was not asked, or did not answer. *body*: what goes out in place of the caller's own bytes, as JSON. *hold*: it may
+    wait for its recipient to answer.
     """
 
     decision: Decision
@@ -54,6 +55,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     plan: Plan
     held: bool
+    perhaps_held: bool = False
     outcome: Outcome | None = None
     body: bytes | None = None
     hold: Hold | None = None
@@ -160,16 +162,18 @@ class Engine:
                 if left and sent.is_message and not await self.registry.current(number, known):
                     continue
                 return Decided(decision=decide(planned, None), number=number, facts=facts, plan=planned, held=False)
+            asked = False
             try:
                 if not known.reachable:
                     raise LedgerError("the templates are not known")
+                asked = commit and self.ledger.up
                 outcome = await self.ledger.authorize(
                     number.tag, planned, facts, commit=commit, enforce=self.enforces, registry=known.version if left else ""
                 )
             except LedgerError:
                 if self._complete:  # a recorded history has no use for a guess
                     raise
-                return self._without_ledger(number, facts, planned)
+                return self._without_ledger(number, facts, planned, asked=asked)
             if outcome.status != _STALE:
                 break
             self.registry.forget(number.account.waba_id)
@@ -191,15 +195,15 @@ class Engine:
         LedgerError: the reservation keeps its old name, and stays.
         """
         number, facts = decided.number, decided.facts
-        batch = []
+        batch, held = [], decided.held or decided.perhaps_held
         if not facts.group:
             claimed = decided.plan.sent.claimed
             batch = answered_with(self.directory, number, answer, claimed=claimed, now=now)
-        if decided.held and answer.wamid is not None:
+        if held and answer.wamid is not None:
             quoted = quote(decided.decision, decided.plan, facts)
             batch.append(calls.accept(number.tag, quoted, answer.wamid))
         answers = await self.ledger.run(batch)
-        parked = answers[-1] if decided.held and answer.wamid is not None else []
+        parked = answers[-1] if held and answer.wamid is not None else []
         return await self._intake.unpark(parked, now=now)
 
     def explained(self, decided: Decided) -> list[Looked]:
@@ -208,7 +212,7 @@ class Engine:
 
     async def released(self, decided: Decided, *, now: int) -> None:
         """Meta refused the send: give back what it held."""
-        if decided.held:
+        if decided.held or decided.perhaps_held:
             settling = Settling(at=now, event=Event.REFUSE, facts=decided.facts, account=decided.number.account)
             await self.ledger.release(decided.number.tag, settling)
 
@@ -216,7 +220,7 @@ class Engine:
         """Take in what a webhook says; the settlements that it made come back. LedgerError: Meta must say it again."""
         return await self._intake.absorb(events, now=now)
 
-    def _without_ledger(self, number: Number, facts: Facts, planned: Plan) -> Decided:
+    def _without_ledger(self, number: Number, facts: Facts, planned: Plan, *, asked: bool) -> Decided:
         self._metrics.ledger_failures.inc()
         decision = decide(planned, None, enforce=self.enforces)
         # What a rule blocks in any case is better said: no later try helps.
@@ -225,7 +229,7 @@ class Engine:
                 decision = refused(Reason.LEDGER_UNAVAILABLE, planned, state=State.DEGRADED)
             else:
                 decision = msgspec.structs.replace(decision, verdict=Verdict.ANNOTATE, reason=Reason.LEDGER_UNAVAILABLE)
-        return Decided(decision=decision, number=number, facts=facts, plan=planned, held=False)
+        return Decided(decision=decision, number=number, facts=facts, plan=planned, held=False, perhaps_held=asked)
 
     def _sent(self, send: Send, number: Number) -> Sent:
         written = send.to or send.recipient or ""

@@ -93,6 +93,10 @@ def _secured(tls: Tls) -> dict[str, Any]:
 class _Leaving:
     """A connection that does not stay with a Redis that has become a replica: the next one finds who writes now."""
 
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.driver_info = self.lib_name = self.lib_version = None  # to tell them is another command to allow
+
     async def read_response(self, *given: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*given, **options)  # type: ignore[misc]

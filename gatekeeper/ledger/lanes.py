@@ -24,7 +24,7 @@ from gatekeeper.ledger.patience import in_time
 
 PROBE_S = 0.5
 MOST = 100  # commands of one trip: answered well within the time-out, and others wait behind them
-_TRIPS = 4  # on their way at once: while one is answered the next is written
+_TRIPS = 1  # on their way at once: while one is answered the next is written
 _UNABLE = (ClusterDownError, OutOfMemoryError, ReadOnlyError)
 # What redis-py has no class for; before Redis 7 the error of a script has it in its middle.
 _UNABLE_WORDS = re.compile(r"^(BUSY|UNKILLABLE) |(^|-)(MISCONF|NOREPLICAS|OOM|READONLY) ")

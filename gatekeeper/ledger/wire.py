@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import msgspec
 
 from gatekeeper.core.bill import settled_cell
+from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Change
 from gatekeeper.core.guards import Guard, PlannedRule
 from gatekeeper.core.holding import Passing
-from gatekeeper.core.plan import Plan, Row
+from gatekeeper.core.plan import Plan
 from gatekeeper.core.policy import Action, Period
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
+from gatekeeper.core.rows import Row
 from gatekeeper.core.settlement import LATCHED, Settling
 from gatekeeper.core.tariff import Meter
 from gatekeeper.core.vocabulary import Mode
@@ -70,7 +72,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     unseen_closed: bool
     latches: tuple[str, ...]
     bars: tuple[_Bar, ...]
-    cases: tuple[_Case, ...]
+    cases: msgspec.Raw
     rules: tuple[_Rule, ...]
     guards: tuple[_Guard, ...]
     unpriced: bool
@@ -153,7 +155,7 @@ def plan(
             unseen_closed=plan.unseen_closed,
             latches=LATCHED,
             bars=tuple(_Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in plan.bars),
-            cases=_cases(plan.rows, meters),
+            cases=_laid(plan.rows, meters),
             rules=tuple(_rule(rule) for rule in plan.rules),
             guards=tuple(_guard(guard, *places) for guard, places in zip(plan.guards, guarded, strict=True)),
             unpriced=plan.sent.group,
@@ -240,6 +242,17 @@ def _lifetime(guard: Guard) -> int:
 
 
 _LIFETIMES = {Period.DAY: keys.DAY_BUDGET_MS, Period.MONTH: keys.MONTH_BUDGET_MS}
+
+
+_packed: dict[int, tuple[tuple[Row, ...], msgspec.Raw]] = {}
+
+
+def _laid(rows: tuple[Row, ...], meters: dict[Meter, int]) -> msgspec.Raw:
+    """The cases of a plan, which many plans share: packed once. The places of *meters* follow from the rows."""
+    found = _packed.get(id(rows))
+    if found is None or found[0] is not rows:
+        found = remember(_packed, id(rows), (rows, msgspec.Raw(_encode(_cases(rows, meters)))))
+    return found[1]
 
 
 def _cases(rows: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> tuple[_Case, ...]:

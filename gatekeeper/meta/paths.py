@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import unquote
 
 import msgspec
@@ -33,6 +34,7 @@ class Target(msgspec.Struct, frozen=True):
     marketing_api: bool
 
 
+@lru_cache(maxsize=1024)
 def gated(path: str) -> Target | None:
     """Read a request's path, as it stands in the request line; None: not a send."""
     for segments in _readings(path, holding=_MESSAGES):

@@ -1,8 +1,14 @@
-"""Own what Meta's answer to a send means, and what follows from it: the reservation is named, given back, or stays."""
+"""
+Own what Meta's answer to a send means, and what follows from it: the reservation is named, given back, or stays.
+
+What the ledger cannot be told then, because it is away, is told when it is back: a send that failed does not hold its money for ever.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +22,8 @@ from gatekeeper.server.upstream import MOST_ANSWER, UpstreamAnswer
 from gatekeeper.telemetry import FAULT
 
 _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
+_PAUSE_S = 0.5
+MOST_OWED = 10_000
 
 
 class Fate(StrEnum):
@@ -33,6 +41,38 @@ class Aftermath:
         self._engine = engine
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
+        self._owed = deque[Callable[[], Awaitable[object]]]()
+        self._due = asyncio.Event()
+
+    async def make_up(self) -> None:
+        """Tell the ledger what it could not be told, as soon as it can be; until cancelled."""
+        while True:
+            await self._due.wait()
+            await asyncio.sleep(_PAUSE_S)
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Tell it now; what it cannot be told even now stays for later."""
+        while self._owed:
+            tell = self._owed.popleft()
+            try:
+                await tell()
+            except LedgerError:
+                self._owed.append(tell)  # behind the others, should it be the one that is wrong
+                return
+            except Exception as error:  # noqa: BLE001 - one that is broken costs the others nothing
+                self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
+        self._due.clear()
+
+    def owe(self, tell: Callable[[], Awaitable[object]]) -> None:
+        """Keep it for later; the oldest of too many is given up, and what it held stays held."""
+        if len(self._owed) == MOST_OWED:
+            self._owed.popleft()
+            self._log.warning(
+                FAULT, source=LedgerError.source, what="an answer was given up", error="too many wait for the ledger"
+            )
+        self._owed.append(tell)
+        self._due.set()
 
     async def followed_up(self, decided: Decided | None, answer: UpstreamAnswer) -> tuple[Fate, Answer | None]:
         """
@@ -44,12 +84,18 @@ class Aftermath:
         fate = _fate(answer, read)
         if decided is None:
             return fate, read
-        try:
+        now = self._now()
+
+        async def tell() -> None:
             if fate is Fate.REFUSED:
-                await self._engine.released(decided, now=self._now())
+                await self._engine.released(decided, now=now)
             elif fate is Fate.TAKEN and read is not None:
-                await self._engine.accepted(decided, read, now=self._now())
+                await self._engine.accepted(decided, read, now=now)
+
+        try:
+            await tell()
         except LedgerError as error:
+            self.owe(tell)
             self._log.warning(
                 FAULT, source=error.source, what="the answer could not be kept", error=str(error), id=decided.facts.id
             )
@@ -61,9 +107,11 @@ class Aftermath:
         """Give back what a send reserved that never went out."""
         if decided is None:
             return
+        now = self._now()
         try:
-            await self._engine.released(decided, now=self._now())
+            await self._engine.released(decided, now=now)
         except LedgerError as error:
+            self.owe(lambda: self._engine.released(decided, now=now))
             self._log.warning(
                 FAULT, source=error.source, what="a reservation could not be released", error=str(error), id=decided.facts.id
             )

@@ -26,6 +26,7 @@ from gatekeeper.ledger.lanes import PROBE_S
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
+from gatekeeper.server.aftermath import Aftermath
 from gatekeeper.server.callers import Callers
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
@@ -98,7 +99,7 @@ async def running(
         apps = await stack.enter_async_context(session())
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         forwarding = Forwarding(settings.webhook, apps, courses, metrics, log)
-        held, flushing = _holding(engine, upstream, courses, settings, metrics, log, now, stack)
+        aftermath, held, flushing = _holding(engine, upstream, courses, settings, metrics, log, now, stack)
         webhooks = Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now)
         callers = Callers(settings.caller, metrics, log)
         sends = Sends(
@@ -109,6 +110,7 @@ async def running(
             metrics,
             log,
             now,
+            aftermath=aftermath,
             callers=callers,
             unread=engine.unread if isinstance(engine, RecordedEngine) else None,
         )
@@ -125,7 +127,7 @@ async def running(
             stack.callback(courses.create_task(_balanced(engine)).cancel)
 
         reload = Reload(config, loaded, follow, metrics, log, now)
-        for task in (_balanced(engine), reload.watch()):
+        for task in (_balanced(engine), reload.watch(), aftermath.make_up()):
             stack.callback(courses.create_task(task).cancel)
         listener = Listener(
             sends, webhooks, SideDoors(sends, upstream, settings.server.max_body), held, settings.webhook.path, log, courses
@@ -170,15 +172,18 @@ def _holding(
     log: Any,
     now: Callable[[], int],
     stack: contextlib.AsyncExitStack,
-) -> tuple[Held, Flushing]:
-    """What lets sends wait for their recipients, and what sends them then."""
+) -> tuple[Aftermath, Held, Flushing]:
+    """What follows Meta's answers up, what lets sends wait for their recipients, and what sends them then."""
+    aftermath = Aftermath(engine, log, now)
+    stack.push_async_callback(aftermath.catch_up)
     patience = settings.upstream.timeout + MARGIN_MS
     holding = Holding(engine, patience_ms=patience)
     held = Held(engine, holding, metrics, log, now, patience_ms=patience)
-    flushing = Flushing(engine, holding, upstream, courses, metrics, log, now, most=settings.server.max_body)
+    most = settings.server.max_body
+    flushing = Flushing(engine, holding, upstream, courses, metrics, log, now, aftermath=aftermath, most=most)
     courses.create_task(flushing.watch())
     stack.callback(flushing.stop, settings.server.grace / 1000)
-    return held, flushing
+    return aftermath, held, flushing
 
 
 async def _sandbox(

@@ -15,7 +15,7 @@ from gatekeeper.core.vocabulary import PriceBound, money
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer
 from gatekeeper.server.headers import decision_headers
-from gatekeeper.telemetry import DECISION, Few, Metrics
+from gatekeeper.telemetry import DECISION, Few, Labelled, Metrics
 
 LONGEST = 64
 _NOT_TAKEN = 300
@@ -65,12 +65,13 @@ class Record:
     def __init__(self, metrics: Metrics, log: Any) -> None:
         self._metrics = metrics
         self._callers = Few()
+        self._decisions, self._upstream, self._answers = map(Labelled, (metrics.decisions, metrics.upstream, metrics.answers))
         self._log: structlog.stdlib.BoundLogger = log
 
     def write(self, course: Course, decision: Decision, *, dry: bool = False) -> None:
         """Write the one line, and count."""
         if not dry:
-            self._metrics.decisions.labels(decision.verdict, decision.reason, decision.category or "none").inc()
+            self._decisions.of(decision.verdict, decision.reason, decision.category or "none").inc()
             if decision.forwards and decision.price_bound is PriceBound.UNKNOWN:
                 self._metrics.unpriced.labels(decision.currency or "none").inc()
             if decision.category_pending:
@@ -80,9 +81,9 @@ class Record:
             for hit in decision.unkept:
                 self._metrics.hits.labels(hit.reason, hit.name or "", "unkept").inc()
             if course.upstream_status is not None:
-                self._metrics.upstream.labels(str(course.upstream_status)).inc()
+                self._upstream.of(course.upstream_status).inc()
                 if course.answer and decision.forwards and course.upstream_status < _NOT_TAKEN:
-                    self._metrics.answers.labels(self._callers.of(course.caller), _place(course.answer)).inc()
+                    self._answers.of(self._callers.of(course.caller), _place(course.answer)).inc()
                 self._metrics.upstream_seconds.observe(course.upstream_s or 0)
         self._log.info(
             DECISION,

@@ -66,6 +66,7 @@ class Flushing:
         log: Any,
         now: Callable[[], int],
         *,
+        aftermath: Aftermath,
         most: int,
     ) -> None:
         """*most*: how large a body may be once it is unpacked."""
@@ -75,7 +76,7 @@ class Flushing:
         self._tasks = tasks
         self._metrics = metrics
         self._record = Record(metrics, log)
-        self._aftermath = Aftermath(engine, log, now)
+        self._aftermath = aftermath
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
         self._most = most

@@ -26,20 +26,28 @@ HEADERS = {
 
 def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, upstream_ms: float | None) -> dict[str, str]:
     """Our headers; one that does not apply is absent."""
-    said = decision.fields() | {"category_pending": decision.category_pending}
-    charged = said["charged"]
-    said["charged"] = "unknown" if charged is None else "true" if charged else "false"
-    timing = f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
-    return {
+    headers = {
         "Gatekeeper-Id": decision_id,
         "Gatekeeper-Verdict": decision.verdict.value,
         "Gatekeeper-Reason": decision.reason.value,
-        **{header: str(said[field]) for field, header in HEADERS.items() if said[field] is not None},
-        **({"Gatekeeper-Template": _plain(decision.template)} if decision.template else {}),
-        **({"Gatekeeper-Rule": _plain(decision.rule)} if decision.rule else {}),
-        "Gatekeeper-State": decision.state.value,
-        "Server-Timing": timing,
     }
+    said = decision.fields()
+    said["category_pending"] = decision.category_pending
+    charged = said["charged"]
+    said["charged"] = "unknown" if charged is None else "true" if charged else "false"
+    for field, header in HEADERS.items():
+        value = said[field]
+        if value is not None:
+            headers[header] = str(value)
+    if decision.template:
+        headers["Gatekeeper-Template"] = _plain(decision.template)
+    if decision.rule:
+        headers["Gatekeeper-Rule"] = _plain(decision.rule)
+    headers["Gatekeeper-State"] = decision.state.value
+    headers["Server-Timing"] = (
+        f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
+    )
+    return headers
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -36,7 +37,8 @@ _HOP_BY_HOP = frozenset(
 )
 _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
 _MEMBERS, _LAYERS = 8, 3
-_BODY_S = 60
+# What comes slower than this is nobody's honest request.
+HEAD_S, BODY_S = 60, 60
 # The content encodings that we read, and zlib's word for each.
 WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
@@ -97,14 +99,17 @@ def _named_by_connection(headers: list[tuple[str, str]]) -> set[str]:
     return {token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")}
 
 
-async def read_body(request: web.BaseRequest, most: int) -> bytes:
-    """Read a request's body; TooLarge when it is more than *most* bytes, before more than that is in memory."""
-    if request.content_length is not None and request.content_length > most:
+async def read_body(request: web.BaseRequest, most: int, *, within_s: float = BODY_S) -> bytes:
+    """Read a request's body; TooLarge when it is more than *most* bytes, before more than that is in memory; BrokenOff."""
+    length, content = request.content_length, request.content
+    if length is not None and length > most:
         raise TooLarge
+    if content.is_eof() and content.exception() is None and length == content.total_bytes:  # it came with its head
+        return content.read_nowait()
     chunks, size = [], 0
     try:
-        async with asyncio.timeout(_BODY_S):
-            async for chunk in request.content.iter_any():
+        async with asyncio.timeout(within_s):
+            async for chunk in content.iter_any():
                 size += len(chunk)
                 if size > most:
                     raise TooLarge
@@ -173,7 +178,39 @@ class StreamedAnswer(_Untouched, web.StreamResponse):
 
 
 class _GraphHandler(RequestHandler):
-    """A connection whose own errors have Graph's shape and are no tracebacks."""
+    """A connection whose own errors have Graph's shape and are no tracebacks, and which waits for a head no longer than *head_s*."""
+
+    def __init__(self, manager: web.Server, *, head_s: float, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._head_s = head_s
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came, and wait for the rest of a head that it left open."""
+        super().data_received(data)
+        if self._waiter is None or self._waiter.done():  # a request is being answered: this is its body, or the next one's head
+            self._stop_waiting()
+        elif data:
+            self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._late is None:
+            self._late = asyncio.get_running_loop().call_later(self._head_s, self.force_close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def handle_error(
         self,
@@ -194,9 +231,10 @@ class _GraphHandler(RequestHandler):
 class GraphServer(web.Server):
     """aiohttp's server, on connections whose errors have Graph's shape; bodies stay as they came, compressed ones too."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, head_s: float = HEAD_S) -> None:
         super().__init__(handler, handler_cancellation=True, access_log=None, auto_decompress=False)
+        self._head_s = head_s
 
     def __call__(self) -> RequestHandler:
         """Make a connection's handler."""
-        return _GraphHandler(self, loop=self._loop, **self._kwargs)
+        return _GraphHandler(self, head_s=self._head_s, loop=self._loop, **self._kwargs)

@@ -20,6 +20,8 @@ from gatekeeper.telemetry import FAULT
 
 _POST, _GET, _CONNECT = "POST", "GET", "CONNECT"
 _TRACE = "gatekeeper"
+_CHUNKED = "chunked"
+_BROKEN = re.compile("[\udc80-\udcff]")
 # Of nothing else could we know that the upstream reads it as we do.
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
 
@@ -84,11 +86,15 @@ class Listener:
     async def _handed(self, request: web.BaseRequest) -> web.StreamResponse:
         if not _TARGET.fullmatch(request.raw_path) or request.method == _CONNECT:
             return _refused("The request target is not a path.")
+        if any(coding.strip().lower() != _CHUNKED for coding in request.headers.getall("Transfer-Encoding", ())):
+            response = _refused("The only Transfer-Encoding that is read is chunked.")
+            response.force_close()
+            return response
         if self._is_webhook(request):
             return await self._webhooks.receive(request)
         if request.path == self._webhook_path and request.method == _GET:
             return await self._webhooks.handshake(request)
-        if any("\udc80" <= letter <= "\udcff" for _, value in request.headers.items() if not value.isascii() for letter in value):
+        if any(not value.isascii() and _BROKEN.search(value) for value in request.headers.values()):
             return _refused("A header is neither ASCII nor UTF-8.")
         if self._held.serves(request.path):
             return await self._held.status(request)
@@ -104,6 +110,8 @@ class Listener:
 def _may_post(request: web.BaseRequest) -> bool:
     """Say whether a request may be taken for a POST, as far as can be said without its body."""
     query = request.raw_path.partition("?")[2]
+    if not query and request.method == _POST:
+        return True
     told = (value for name, value in parse_qsl(query, keep_blank_values=True) if spelled(name) == "method")
     return may_post(request.method, request.headers.items(), told)
 

@@ -14,6 +14,7 @@ from gatekeeper.server.upstream import Upstream
 
 _TRACE = "gatekeeper-pass-through"
 _NO_BODY = (204, 304)
+_FIRST_FINAL = 200
 
 
 async def pass_through(
@@ -28,6 +29,8 @@ async def pass_through(
     response: web.StreamResponse | None = None
     try:
         async with upstream.stream(request.method, request.raw_path, headers, body) as answer:
+            if answer.status < _FIRST_FINAL:
+                raise aiohttp.ClientPayloadError  # nobody asked for another protocol, and no answer follows
             theirs = added(answer_headers(answer.headers.items()), said())
             response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=theirs)
             await response.prepare(request)

@@ -51,13 +51,16 @@ class Lost(Exception):  # noqa: N818 - it names an outcome
 
 Sending = Callable[[], Awaitable[web.Response]]
 Refusing = Callable[[Refusal, Reason], web.Response]
+Owing = Callable[[Callable[[], Awaitable[object]]], None]
 _kept = msgspec.msgpack.Decoder(Kept).decode
 
 
 class Repeats:
     """Sends a message once for each key."""
 
-    def __init__(self, engine: Engine, *, upstream_timeout_ms: int, now: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, *, upstream_timeout_ms: int, now: Callable[[], int], owe: Owing) -> None:
+        """*owe* keeps what the ledger could not be told until it can be."""
+        self._owe = owe
         self._engine = engine
         self._patience = upstream_timeout_ms + MARGIN_MS
         self._now = now
@@ -71,7 +74,7 @@ class Repeats:
             name = keys.repeat(
                 number.tag, phone_number_id, _digest(caller.encode("utf-8", "replace"), key.encode("utf-8", "replace"))
             )
-            claimed = await self._claimed(name, owner, _digest(body))
+            claimed = await self._claimed(name, owner, _digest(body), let_go=lambda: self._tell(name, owner, "free"))
             outcome, first = (part.decode() for part in claimed[:2])
             state = await self._state(number.tag, first) if outcome == _LOST else ""
         except LedgerError:
@@ -92,13 +95,23 @@ class Repeats:
         [state] = await self._engine.ledger.ask(key, ("HGET", key, "state"))
         return state.decode() if state else "not there any more"
 
-    async def _claimed(self, name: str, owner: str, digest: str) -> list[bytes]:
-        """Ask until the first is answered, or as long as it may take."""
+    async def _claimed(self, name: str, owner: str, digest: str, *, let_go: Callable[[], Awaitable[object]]) -> list[bytes]:
+        """
+        Ask until the first is answered, or as long as it may take.
+
+        A claim that was made and not heard of is *let_go* later, or the key would be taken by a send that never was.
+        """
         loop, wait = asyncio.get_running_loop(), _FIRST_WAIT_S
         deadline = loop.time() + self._patience / 1000
         while True:
             call = calls.claim(name, now=self._now(), owner=owner, digest=digest, patience=self._patience)
-            claimed: list[bytes] = (await self._engine.ledger.run([call]))[0]
+            there = self._engine.ledger.up
+            try:
+                claimed: list[bytes] = (await self._engine.ledger.run([call]))[0]
+            except LedgerError:
+                if there:
+                    self._owe(let_go)
+                raise
             if claimed[0] != b"waiting" or loop.time() > deadline:
                 return claimed
             await asyncio.sleep(wait)
@@ -118,9 +131,12 @@ class Repeats:
 
     async def _conclude(self, name: str, owner: str, outcome: str, answer: bytes = b"") -> None:
         try:
-            await self._engine.ledger.run([calls.conclude(name, owner=owner, outcome=outcome, answer=answer)])
-        except LedgerError:
-            return  # then nobody knows, and that is what a repeat will hear
+            await self._tell(name, owner, outcome, answer)
+        except LedgerError:  # until it is told, a repeat waits, or hears that nobody knows
+            self._owe(lambda: self._tell(name, owner, outcome, answer))
+
+    async def _tell(self, name: str, owner: str, outcome: str, answer: bytes = b"") -> None:
+        await self._engine.ledger.run([calls.conclude(name, owner=owner, outcome=outcome, answer=answer)])
 
 
 def _keeping(response: web.Response) -> bytes:

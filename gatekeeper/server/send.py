@@ -63,6 +63,7 @@ class Sends:
         log: Any,
         now: Callable[[], int],
         *,
+        aftermath: Aftermath,
         callers: Callers,
         unread: Unread | None = None,
     ) -> None:
@@ -73,11 +74,11 @@ class Sends:
         self._metrics = metrics
         self._record = Record(metrics, log)
         self._held = held
-        self._aftermath = Aftermath(engine, log, now)
+        self._aftermath = aftermath
         self._now = now
         self._callers = callers
         self._unread = unread
-        self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now)
+        self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now, owe=aftermath.owe)
 
     async def handle(self, request: web.BaseRequest, target: Target, body: bytes | None = None) -> web.Response:
         """Decide one send, and let it out or not; *body* is its body where that has been read."""

@@ -16,14 +16,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gatekeeper.meta.batch import Found
 from gatekeeper.meta.paths import Target
-from gatekeeper.server.http import BrokenOff, fault
+from gatekeeper.server.http import BODY_S, BrokenOff, fault
 from gatekeeper.server.passthrough import pass_through
 from gatekeeper.server.send import Sends
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.watch import Watch
 
 _NO_NUMBER = Target("", marketing_api=False)
-_BODY_S = 60
 
 
 class _Stopped(Exception):  # noqa: N818 - it names what became of a body
@@ -59,7 +58,7 @@ class SideDoors:
         """Read a body, and whether that is all of it: no more than may be kept."""
         begun = bytearray()
         try:
-            async with asyncio.timeout(_BODY_S):
+            async with asyncio.timeout(BODY_S):
                 async for piece in request.content.iter_any():
                     begun += piece
                     watch.feed(piece)

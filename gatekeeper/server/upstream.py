@@ -11,12 +11,14 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
+from gatekeeper.core.caching import remember
 from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.http import AUTOMATIC
 from gatekeeper.settings import Upstream as UpstreamSettings
 
 _SENDS, _STREAMS = 1024, 512  # on their way at once
 MOST_ANSWER = 4 << 20
+_LONGEST_KEPT = 256
 _NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -37,10 +39,12 @@ class _Queue:
         self._size = size
         self._waiting = 0
 
-    @contextlib.asynccontextmanager
-    async def turn(self, patience: float) -> AsyncIterator[None]:
-        """Wait for a turn; UpstreamError when the queue is full, or too slow."""
-        if self._slots.locked() and self._waiting >= self._size:
+    async def enter(self, patience: float) -> None:
+        """Wait for a turn, which `leave` ends; UpstreamError when the queue is full, or too slow."""
+        if not self._slots.locked():
+            await self._slots.acquire()  # at once
+            return
+        if self._waiting >= self._size:
             raise UpstreamError("too many requests wait for the upstream", status=503, sent=False)
         self._waiting += 1
         try:
@@ -50,10 +54,10 @@ class _Queue:
             raise UpstreamError("no connection to the upstream was free in time", status=503, sent=False) from None
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
+
+    def leave(self) -> None:
+        """Let the next one in."""
+        self._slots.release()
 
 
 class Upstream:
@@ -71,7 +75,9 @@ class Upstream:
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout),
             trust_env=False,
         )
+        self._whole = aiohttp.ClientTimeout(total=None, sock_connect=connect)  # what is sent has one limit for all of it
         self._sends, self._streams = _Queue(_SENDS), _Queue(_STREAMS)
+        self._urls: dict[str, URL] = {}
         self.reachable: bool | None = None
 
     async def close(self) -> None:
@@ -85,11 +91,13 @@ class Upstream:
         The whole answer is due within the upstream's time-out.
         """
         data = body if body or method == "POST" else None
+        await self._sends.enter(self._timeout)
         try:
             async with (
-                self._sends.turn(self._timeout),
                 asyncio.timeout(self._timeout),
-                self._session.request(method, self._url(path), headers=headers, data=data, allow_redirects=False) as answer,
+                self._session.request(
+                    method, self._url(path), headers=headers, data=data, allow_redirects=False, timeout=self._whole
+                ) as answer,
             ):
                 text = await self._bounded(answer)
                 self.reachable = True
@@ -101,28 +109,40 @@ class Upstream:
             raise UpstreamError("the upstream did not answer in time", status=504, sent=True) from None
         except (aiohttp.ClientError, OSError):
             raise UpstreamError("the upstream broke off before it answered", status=502, sent=True) from None
+        finally:
+            self._sends.leave()
 
     @contextlib.asynccontextmanager
     async def stream(
         self, method: str, path: str, headers: CIMultiDict[str], body: AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A pass-through request: nothing of it is kept in memory. UpstreamError: too many are on their way."""
-        url = self._url(path)
-        async with (
-            self._streams.turn(self._timeout),
-            self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer,
-        ):
-            yield answer
+        await self._streams.enter(self._timeout)
+        try:
+            async with self._session.request(
+                method, self._url(path), headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                yield answer
+        finally:
+            self._streams.leave()
 
     def _url(self, target: str) -> URL:
         # Built from its parts, for a URL that is parsed loses an empty query.
-        base = self._base
-        return URL.build(scheme=base.scheme, authority=base.raw_authority, path=base.raw_path.rstrip("/") + target, encoded=True)
+        base, found = self._base, self._urls.get(target)
+        if found is None:
+            path = base.raw_path.rstrip("/") + target
+            found = URL.build(scheme=base.scheme, authority=base.raw_authority, path=path, encoded=True)
+            if len(target) <= _LONGEST_KEPT:
+                remember(self._urls, target, found)
+        return found
 
     @staticmethod
     async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+        content = answer.content
+        if content.is_eof() and content.exception() is None and content.total_bytes <= MOST_ANSWER:  # it came with its head
+            return content.read_nowait()
         chunks, size = [], 0
-        async for chunk in answer.content.iter_any():
+        async for chunk in content.iter_any():
             size += len(chunk)
             if size > MOST_ANSWER:
                 answer.close()

@@ -19,6 +19,8 @@ _UNKNOWN = Found(status=415, details=f"The Content-Encoding is not one of gzip, 
 _TELLING = ("batch", "messages", "method")
 _STEP = 1 << 18
 _MEMBERS, _LAYERS = 8, 3
+# A packed body that grows more than so many times is not read to its end, once it is so many times what may be kept.
+_GROWTH, _PATIENCE = 256, 16
 
 
 class _BrokenPacking(ValueError):  # noqa: N818 - it names the body
@@ -79,6 +81,7 @@ class Watch:
         self._kept = bytearray()
         self._glances: list[Glance] = []
         self._over = self._broken = False
+        self._fed = self._read = 0
         names = [name.strip().lower() for name in ",".join(request.headers.getall("Content-Encoding", [])).split(",")]
         packed = [name for name in reversed(names) if name not in ("", "identity")]
         self._inflaters = [_Inflater(WINDOWS[name]) for name in packed if name in WINDOWS]
@@ -86,13 +89,18 @@ class Watch:
 
     def feed(self, piece: bytes) -> None:
         """Read the next piece."""
-        if self._broken or self._unknown:
+        if self._broken or self._unknown or (self._over and self.found is not None):
             return
+        self._fed += len(piece)
         texts: Iterable[bytes] = [piece]
         for inflater in self._inflaters:
             texts = _through(inflater, texts)
         try:
             for text in texts:
+                self._read += len(text)
+                if self._read > max(_PATIENCE * self._most, _GROWTH * self._fed):
+                    self.too_large()
+                    return
                 self._take(text)
         except _BrokenPacking:
             self._broken = True
