@@ -12,6 +12,7 @@ from datetime import date
 import msgspec
 
 from gatekeeper.core.accounts import Account, Template, TemplateCategory
+from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day, month
 from gatekeeper.core.checks import NOT_SENDABLE, Finding, Given, find
 from gatekeeper.core.guards import COUNTED_TURN, Asked, Guard, PlannedRule, asked_rules, guards
@@ -100,7 +101,6 @@ def plan(
     regime = book.regime(day)
     market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
     product = international(product_of(sent, account, template, book, day), sent, account, book, at=now)
-    watch = book.platform.watch.clock
     cap = template.max_price if template and product is Product.MARKETING_LITE else None
     max_price = None if cap is None else int(cap)
     finding = find(policy.checks, sent.given, template) if sent.given else None
@@ -116,12 +116,12 @@ def plan(
         if sent.is_message
         else (),
         max_price=max_price,
-        bars=_bars(product, sent, account, book),
+        bars=bars(product, account, book) if sent.is_message else (),
         refusal=Reason.MALFORMED_REQUEST if finding else _refusal(sent, account, template, product),
         finding=finding,
         template=template,
         pending=template.pending if template and template.pending != template.category else None,
-        watched_since=None if complete else now - book.platform.length_ms(watch, day),
+        watched_since=None if complete else now - book.watch_ms(day),
         unseen_closed=policy.cold_start is ColdStart.CLOSED,
     )
     counted = (COUNTED_TURN,) if sent.is_message and product in book.platform.permission.answers else ()
@@ -188,19 +188,24 @@ def conversation_name(clock: str) -> str:
     return clock.removeprefix(CONVERSATION) if clock.startswith(CONVERSATION) else Clock(clock).name.lower()
 
 
-def _bars(product: Product, sent: Sent, account: Account, book: Rulebook) -> tuple[Bar, ...]:
-    """What of the thread forbids this send, in the order in which Meta would say it."""
+def bars(product: Product, account: Account, book: Rulebook) -> tuple[Bar, ...]:
+    """What of the thread forbids a message, in the order in which Meta would say it."""
+    found: tuple[Bar, ...] | None = book.laid.get((product, account.takes_threads))
+    return remember(book.laid, (product, account.takes_threads), _bars(product, account, book)) if found is None else found
+
+
+def _bars(product: Product, account: Account, book: Rulebook) -> tuple[Bar, ...]:
     needed = book.platform.permission
-    bars = []
+    found = []
     if product in needed.needs_thread and not account.takes_threads:
-        bars.append(Bar(clock=Clock.THREAD_ELSEWHERE, refuse_open=True, reason=Reason.THREAD_OWNED_ELSEWHERE))
+        found.append(Bar(clock=Clock.THREAD_ELSEWHERE, refuse_open=True, reason=Reason.THREAD_OWNED_ELSEWHERE))
     if product in needed.needs_consent:
-        bars.append(Bar(clock=Clock.OPTED_OUT, refuse_open=True, reason=Reason.RECIPIENT_OPTED_OUT))
-    if product in needed.needs_window and sent.is_message:
-        bars.append(
+        found.append(Bar(clock=Clock.OPTED_OUT, refuse_open=True, reason=Reason.RECIPIENT_OPTED_OUT))
+    if product in needed.needs_window:
+        found.append(
             Bar(clock=Clock.CUSTOMER_SERVICE_WINDOW, refuse_open=False, reason=Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW),
         )
-    return tuple(bars)
+    return tuple(found)
 
 
 def _refusal(sent: Sent, account: Account, template: Template | None, product: Product) -> Reason | None:

@@ -22,6 +22,7 @@ class Rulebook:
         self.rates = rates
         self.markets = markets
         self._in_force: dict[date, Regime] = {}
+        self._watch: dict[date, int] = {}
         self._laid: dict[Any, Any] = {}
 
     @classmethod
@@ -47,6 +48,14 @@ class Rulebook:
                 raise LookupError(f"no pricing regime is known for {day.isoformat()}")
             remember(self._in_force, day, found)
         return found
+
+    def watch_ms(self, day: date) -> int:
+        """How long a phone number's webhooks must have been seen before an unseen window is known to be closed."""
+        found = self._watch.get(day)
+        return found if found is not None else remember(self._watch, day, self._watched(day))
+
+    def _watched(self, day: date) -> int:
+        return self.platform.length_ms(self.platform.watch.clock, day)
 
     @property
     def laid(self) -> dict[Any, Any]:

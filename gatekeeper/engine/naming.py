@@ -33,6 +33,9 @@ def answered_with(directory: Directory, number: Number, answer: Answer, *, claim
     found = []
     for contact in answer.contacts:
         user_id = contact.user_id if contact.user_id and canonical(contact.user_id) != claimed else None
+        if user_id is None and contact.wa_id == contact.input and digits(contact.input) == contact.input:
+            directory.bill(number, canonical(contact.input), contact.input)  # the usual answer, which tells no new name
+            continue
         found += told(directory, number, Names(user_id=user_id, wa_id=contact.wa_id), said=now, now=now)
         link = answered(contact.input, contact.wa_id, user_id)
         if billed := digits(contact.wa_id or ""):

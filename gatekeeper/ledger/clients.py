@@ -152,7 +152,8 @@ class _Watched(redis.Redis):
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001
         await super().aclose(close_connection_pool)
-        await self.connection_pool.sentinel_manager.aclose()  # type: ignore[attr-defined]
+        for sentinel in self.connection_pool.sentinel_manager.sentinels:  # type: ignore[attr-defined]
+            await sentinel.aclose()
 
 
 class _Sentinels(Sentinel):

@@ -181,7 +181,8 @@ class Ledger:
 
     async def scanned(self, pattern: str) -> AsyncIterator[list[str]]:
         """The keys that match, on every node and a few at a time, so that Redis is never held up; some may come twice."""
-        await self._nodes.ready()
+        if not self._nodes.known:
+            await self._nodes.find()
         for lane in self._nodes.all():
             cursor = b"0"
             while True:
@@ -214,7 +215,7 @@ class Ledger:
 
     async def _spread(self, commands: Sequence[tuple[str, Command]], *, behind: bool = False) -> list[Any]:
         """Run commands, each behind a key of its slot, in their order on every slot."""
-        if not self._cluster or len({_slot(key) for key, _ in commands}) == 1:
+        if len(commands) == 1 or not self._cluster or len({_slot(key) for key, _ in commands}) == 1:
             return await self._at(commands[0][0], [command for _, command in commands], behind=behind)
         slots: dict[str, list[int]] = {}
         for n, (key, _) in enumerate(commands):
@@ -231,13 +232,17 @@ class Ledger:
         return [answers[n] for n in range(len(commands))]
 
     async def _at(self, key: str, commands: Sequence[Command], *, behind: bool = False) -> list[Any]:
-        await self._nodes.ready()
-        lane = self._nodes.lane(key)
-        answers = await self._nodes.followed(key, commands, await lane.ask(key, commands, behind=behind))
+        nodes = self._nodes
+        if not nodes.known:
+            await nodes.find()
+        answers = await nodes.lane(key).ask(key, commands, behind=behind)
+        if not any(isinstance(answer, Exception) for answer in answers):
+            return answers
+        answers = await nodes.followed(key, commands, answers)
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if missing:  # Redis was restarted or flushed, or has never run them
             whole = self._whole([commands[n] for n in missing])
-            again = await self._nodes.followed(key, whole, await self._nodes.lane(key).ask(key, whole, behind=behind))
+            again = await nodes.followed(key, whole, await nodes.lane(key).ask(key, whole, behind=behind))
             for n, answer in zip(missing, again, strict=True):
                 answers[n] = answer
         return _sound(answers)

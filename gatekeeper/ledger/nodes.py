@@ -22,6 +22,8 @@ _REDIRECTED = (AskError, TryAgainError)  # a MovedError is an AskError
 class Single:
     """One Redis, or the master that sentinels name."""
 
+    known = True  # nothing has to be found before it is asked
+
     def __init__(self, client: redis.Redis, *, timeout_s: float, on_change: Callable[[bool], None]) -> None:
         self._client = client
         self._lane = Lane(client.connection_pool, timeout_s=timeout_s, on_change=lambda: on_change(self.up), probe=self._serves)
@@ -31,8 +33,8 @@ class Single:
         """Whether it answered when it was last asked."""
         return self._lane.up
 
-    async def ready(self) -> None:
-        """Nothing has to be known before."""
+    async def find(self) -> None:
+        """It is where it was said to be."""
 
     def lane(self, _key: str) -> Lane:
         """The only one."""
@@ -84,9 +86,14 @@ class Cluster:
         """Whether all nodes answered when they were last asked."""
         return self._found and all(lane.up for lane in self._lanes.values())
 
-    async def ready(self) -> None:
+    @property
+    def known(self) -> bool:
+        """Whether a node has said where all the others are."""
+        return bool(self._slots)
+
+    async def find(self) -> None:
         """Wait until it was looked for the nodes once; LedgerError when there were none."""
-        if not self._slots and self._looking is None:
+        if self._looking is None:
             await self._look()
         if not self._slots:
             self._look_again()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,7 +12,7 @@ from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Change
 from gatekeeper.core.guards import Guard, PlannedRule
 from gatekeeper.core.holding import Passing
-from gatekeeper.core.plan import Plan
+from gatekeeper.core.plan import Bar, Plan
 from gatekeeper.core.policy import Action, Period
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.rows import Row
@@ -20,6 +21,7 @@ from gatekeeper.core.tariff import Meter
 from gatekeeper.core.vocabulary import Mode
 from gatekeeper.ledger import keys
 
+_T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -71,7 +73,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     watched_since: int
     unseen_closed: bool
     latches: tuple[str, ...]
-    bars: tuple[_Bar, ...]
+    bars: msgspec.Raw
     cases: msgspec.Raw
     rules: tuple[_Rule, ...]
     guards: tuple[_Guard, ...]
@@ -154,8 +156,8 @@ def plan(
             watched_since=plan.watched_since or 0,
             unseen_closed=plan.unseen_closed,
             latches=LATCHED,
-            bars=tuple(_Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in plan.bars),
-            cases=_laid(plan.rows, meters),
+            bars=_kept(plan.bars, _bars),
+            cases=_kept(plan.rows, lambda rows: _cases(rows, meters)),  # the places of meters follow from the rows
             rules=tuple(_rule(rule) for rule in plan.rules),
             guards=tuple(_guard(guard, *places) for guard, places in zip(plan.guards, guarded, strict=True)),
             unpriced=plan.sent.group,
@@ -244,15 +246,19 @@ def _lifetime(guard: Guard) -> int:
 _LIFETIMES = {Period.DAY: keys.DAY_BUDGET_MS, Period.MONTH: keys.MONTH_BUDGET_MS}
 
 
-_packed: dict[int, tuple[tuple[Row, ...], msgspec.Raw]] = {}
+_packed: dict[int, tuple[Any, msgspec.Raw]] = {}
 
 
-def _laid(rows: tuple[Row, ...], meters: dict[Meter, int]) -> msgspec.Raw:
-    """The cases of a plan, which many plans share: packed once. The places of *meters* follow from the rows."""
-    found = _packed.get(id(rows))
-    if found is None or found[0] is not rows:
-        found = remember(_packed, id(rows), (rows, msgspec.Raw(_encode(_cases(rows, meters)))))
+def _kept(shared: _T, shaped: Callable[[_T], Any]) -> msgspec.Raw:
+    """Pack what many plans share once."""
+    found = _packed.get(id(shared))
+    if found is None or found[0] is not shared:
+        found = remember(_packed, id(shared), (shared, msgspec.Raw(_encode(shaped(shared)))))
     return found[1]
+
+
+def _bars(bars: tuple[Bar, ...]) -> tuple[_Bar, ...]:
+    return tuple(_Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in bars)
 
 
 def _cases(rows: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> tuple[_Case, ...]:

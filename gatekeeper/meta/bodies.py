@@ -9,6 +9,7 @@ a body of which no way of reading can be relied on has none.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -70,6 +71,7 @@ class Form(msgspec.Struct, frozen=True):
         return self.kind == _MULTIPART
 
 
+@lru_cache(maxsize=256)
 def form_of(content_type: str) -> Form:
     """Read a content type; UnreadableBody when it names another charset than UTF-8, or can be read in two ways."""
     kind = content_type.partition(";")[0].strip().lower()
@@ -137,6 +139,8 @@ def fields(text: str) -> list[tuple[str, str]]:
 
 def spelled(name: str) -> str:
     """The parameter that PHP, or a server that is less strict still, may take *name* for: `to[]`, ` to` and `To` are all `to`."""
+    if name.isascii() and name.isidentifier() and name.islower():
+        return name
     return name.partition("\0")[0].partition("[")[0].strip().replace(" ", "_").replace(".", "_").lower()
 
 

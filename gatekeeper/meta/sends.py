@@ -117,6 +117,8 @@ def _ways(body: bytes, content_type: str, query: str) -> list[Members]:
         bodies = [way for members in bodies for way in (told | members, members, members | told)]
     for members in bodies:
         _plainly_one(members)
+    if len(bodies) == 1:
+        return bodies
     # A reading that nobody can take for a message says nothing beside one that is.
     return [members for members in bodies if _names_product(members)] or bodies[:1]
 

@@ -162,11 +162,10 @@ class _Untouched:
     headers: CIMultiDict[str]
 
     async def _prepare_headers(self) -> None:
-        given = {name.lower() for name in self.headers}
+        missing = [name for name in ("Server", "Content-Type") if name not in self.headers]
         await super()._prepare_headers()  # type: ignore[misc]
-        for name in ("Server", "Content-Type"):
-            if name.lower() not in given:
-                self.headers.popall(name, None)
+        for name in missing:
+            self.headers.popall(name, None)
 
 
 class Answer(_Untouched, web.Response):

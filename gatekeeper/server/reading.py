@@ -40,10 +40,11 @@ def read_send(request: Requested, body: bytes, most: int, *, marketing_api: bool
     """
     headers = request.headers
     try:
-        text = unpacked(body, ",".join(headers.getall("Content-Encoding", [])), most) if body else body
+        packed = ",".join(headers.getall("Content-Encoding", ()))
+        text = unpacked(body, packed, most) if packed and body else body
     except ValueError as error:
         raise MalformedSend(INVALID_PARAMETER, f"{error}.") from None
-    content_type = ",".join(dict.fromkeys(headers.getall("Content-Type", [])))
+    content_type = ",".join(dict.fromkeys(headers.getall("Content-Type", ())))
     written = Written(text, content_type, query_of(request))
     return decode_send(text, content_type=content_type, query=written.query, marketing_api=marketing_api), written
 
