@@ -60,11 +60,11 @@ if (refusal == 0 or not plan.enforce) and #plan.cases > 0 then
   chosen, sure = pick(plan.cases, expected), pick(plan.cases, certain, true)
   reading, told = read(plan.cases[chosen])
   cost = price(plan.cases[chosen], reading)
-  most = price(plan.cases[sure], (read(plan.cases[sure])))
+  most = sure == chosen and cost or price(plan.cases[sure], (read(plan.cases[sure])))
 end
 
-local send = {at = now, name = name_of(thread_key), amount = 0, certain = certain}
-send.clocks, send.thread_key, send.record_key = clocks, thread_key, reservation_key
+local send = {at = now, name = name_of(thread_key), amount = 0, certain = certain, clocks = clocks, thread_key = thread_key}
+send.record = {'state', plan.state, 'facts', facts, 'thread', thread_key, 'quote', cost}
 local asked = (plan.unpriced or cost == UNKNOWN or most == UNKNOWN) and UNKNOWN or math.max(cost, most)
 if cost > 0 then send.amount = math.max(cost, most) end
 
@@ -100,20 +100,20 @@ if status ~= 'reserved' then return answer end
 
 -- Take it all.
 local case = plan.cases[chosen]
-redis.call('HSET', reservation_key, 'state', plan.state, 'facts', facts, 'thread', thread_key, 'quote', cost)
 for _, x in ipairs(plan.latches) do
-  if certain(x) then redis.call('HSET', reservation_key, 'latch:' .. x, confirmed(clocks, x)) end
+  if certain(x) then remember(send, 'latch:' .. x, confirmed(clocks, x)) end
 end
 local holds = {}
 for _, guard in ipairs(held) do holds[#holds + 1] = takes[guard.kind] and takes[guard.kind](guard, send) end
-if #holds > 0 then redis.call('HSET', reservation_key, 'holds', pack(holds)) end
+if #holds > 0 then remember(send, 'holds', pack(holds)) end
+if case and case.meter > 0 then remember(send, 'meter', KEYS[case.meter]) end
+redis.call('HSET', reservation_key, spread(send.record))
 redis.call('PEXPIRE', reservation_key, plan.lifetime)
 if case and case.opens ~= '' then
   redis.call('HSET', thread_key, case.opens .. '?', now + case.length, case.opens .. '&', plan.id)
   keep(thread_key, case.length)
 end
 if case and case.meter > 0 then
-  redis.call('HSET', reservation_key, 'meter', KEYS[case.meter])
   redis.call('HINCRBY', KEYS[case.meter], 'reserved', 1)
   keep(KEYS[case.meter], plan.meter_lifetime)
 end

@@ -23,6 +23,12 @@ local function guarded(guard, name)
   return guard.by_recipient and KEYS[guard.key] .. ':' .. name or KEYS[guard.key]
 end
 
+-- Put a field into the record of a send, which is written in one go.
+local function remember(send, field, value)
+  send.record[#send.record + 1] = field
+  send.record[#send.record + 1] = value
+end
+
 local fits, takes = {}, {}
 
 function fits.at_most(guard, send)
@@ -95,7 +101,7 @@ function takes.turn(guard, send)
   local count, since = nth(guard, send)
   if count == 0 then return nil end
   redis.call('HSET', send.thread_key, guard.clock .. '#', string.format('%d %d', since, count))
-  redis.call('HSET', send.record_key, 'turn', count)
+  remember(send, 'turn', count)
   return {'turn', send.thread_key, guard.clock .. '#', since}
 end
 

@@ -12,6 +12,7 @@ A thread is a hash. A clock `x` of it has the fields
 A name that leads to another one has `link`, the key of that; `exact`, how exactly that tells a user; `said`, when Meta last said so.
 ]]
 
+local spread = unpack  -- Lua's own
 local pack, unpack = cmsgpack.pack, cmsgpack.unpack
 local UNKNOWN, ANY = -1, -1
 
