@@ -1,0 +1,157 @@
+"""
+Measure what the gate costs as a proxy: sends a second and their latency, against a bare pass-through of aiohttp.
+
+Both stand on the same core before the same fake Graph, under the same load, in turn. Redis, Graph and the load are elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import nginx
+import parts
+from load import Result
+from report import Report, parser
+
+RECIPIENTS = 2000
+BARE, GATE = "bare aiohttp", "gatekeeper"
+COLUMNS = (
+    *("", "sends/s", "of bare", "CPU µs a send", "of bare's", "p50 ms", "p99 ms"),
+    *("paced p50", "paced p99", "of bare's p99", "webhooks/s"),
+)
+SUSTAINED = 0.6
+"""This part of what the slowest can do is a rate that all can sustain."""
+
+WORKERS = 2
+
+
+def compared(
+    servers: dict[str, parts.Served], cores: parts.Cores, given: argparse.Namespace, **job: Any
+) -> tuple[list[list[Any]], float]:
+    """Load each in turn, at full speed and then at one rate for all; a row for each, and that rate."""
+    used = dict.fromkeys(servers, 0.0)
+
+    def loaded(name: str, **more: Any) -> Callable[[], Result]:
+        served = servers[name]
+
+        def run() -> Result:
+            before = parts.cpu(served.pid)
+            result = parts.load(cores.load, port=served.port, seconds=given.seconds, recipients=RECIPIENTS, **job, **more)
+            used[name] += 0 if more else 1e6 * (parts.cpu(served.pid) - before)
+            return result
+
+        return run
+
+    full = parts.in_turn(given.rounds, {name: loaded(name) for name in servers})
+    rates = {name: [one.sends.rate for one in results] for name, results in full.items()}
+    costs = {name: used[name] / sum(one.all for one in results) for name, results in full.items()}
+    rate = given.rate or max(1, SUSTAINED * min(median(of) for of in rates.values()))
+    paced = parts.in_turn(given.rounds, {name: loaded(name, rate=rate) for name in servers})
+    p99s = {name: [one.sends.p99_ms for one in results] for name, results in paced.items()}
+    return [
+        [
+            name,
+            median(rates[name]),
+            parts.ratio(rates[name], rates[BARE]),
+            costs[name],
+            costs[name] / costs[BARE],
+            median(one.sends.p50_ms for one in full[name]),
+            median(one.sends.p99_ms for one in full[name]),
+            median(one.sends.p50_ms for one in paced[name]),
+            median(p99s[name]),
+            parts.ratio(p99s[name], p99s[BARE]),
+            median(one.hooks.rate for one in full[name]) or None,
+        ]
+        for name in servers
+    ], rate
+
+
+def one_worker(report: Report, where: Path, given: argparse.Namespace) -> None:
+    """Compare one worker with one bare process, without and with webhooks."""
+    cores = parts.Cores.here()
+    with contextlib.ExitStack() as stack:
+        ledger = stack.enter_context(parts.redis_server(where, cores.redis))
+        graph = stack.enter_context(parts.helper("graph.py", core=cores.graph))
+        bare = stack.enter_context(parts.helper("bare.py", f"http://127.0.0.1:{graph.port}", core=cores.measured))
+        gate = stack.enter_context(parts.gate(where, cores.measured, upstream=graph.port, ledger=ledger))
+        parts.open_windows(gate.port, RECIPIENTS)
+        servers = {BARE: bare, GATE: gate}
+        missing = nginx.missing()
+        if missing is None:
+            asking = nginx.running(where, cores.measured, upstream=graph.port, redis=where / "redis.sock")
+            servers["nginx + lua"] = stack.enter_context(asking)
+        rows, rate = compared(servers, cores, given)
+        if missing is not None:
+            rows.append(["nginx + lua", *[None] * (len(COLUMNS) - 1)])
+        report.table(
+            "free-form texts into open windows",
+            COLUMNS,
+            rows,
+            f"32 connections; paced: {rate:.0f} sends/s for all; targets: 0.80 of bare, p99 1.3 of bare",
+            "CPU is the process's own, which other work on the machine hardly moves; latencies are in ms",
+            "nginx asks Redis one question, whether the window is open, and keeps nothing" if missing is None else missing,
+        )
+        rows, rate = compared({BARE: bare, GATE: gate}, cores, given, hooks=10)
+        report.table(
+            "the same, and for every ten sends four webhooks: an inbound message, sent, delivered, read",
+            COLUMNS,
+            rows,
+            f"paced: {rate:.0f} sends/s for both; the bare one answers webhooks without reading them",
+        )
+
+
+def workers(report: Report, given: argparse.Namespace) -> None:
+    """Compare several workers with one, where they have cores."""
+    title, columns, have = f"{WORKERS} workers against 1", ("", "sends/s", "of one"), len(os.sched_getaffinity(0))
+    if have < WORKERS or given.quick:
+        why = "a quick run leaves it out" if given.quick else f"it takes {WORKERS} cores, and twice as many to be worth something"
+        report.table(title, columns, [], f"not measured: {why}")
+        return
+    with contextlib.ExitStack() as stack:
+        ports = {}
+        for count in (1, WORKERS):
+            where = stack.enter_context(parts.folder())
+            cores = parts.Cores.here(count)
+            ledger = stack.enter_context(parts.redis_server(where, cores.redis))
+            graph = stack.enter_context(parts.helper("graph.py", core=cores.graph))
+            gate = stack.enter_context(parts.gate(where, cores.measured, upstream=graph.port, ledger=ledger, workers=count))
+            parts.open_windows(gate.port, RECIPIENTS)
+            ports[count] = gate.port
+        core = parts.Cores.here(WORKERS).load
+
+        def loaded(port: int) -> Callable[[], float]:
+            return lambda: parts.load(core, port=port, seconds=given.seconds, recipients=RECIPIENTS).sends.rate
+
+        seen = parts.in_turn(given.rounds, {str(count): loaded(port) for count, port in ports.items()})
+    rows = [[f"workers = {name}", median(rates), parts.ratio(rates, seen["1"])] for name, rates in seen.items()]
+    shared = have < WORKERS + 2
+    notes = [f"{have} cores: the last worker shares its core with load, Graph and Redis, so this is the least that it can be"]
+    report.table(title, columns, rows, *notes[: int(shared)])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    one = parser(__doc__)
+    one.add_argument(
+        "--rate", type=float, default=0, metavar="N", help="sends/s of the paced rounds (default: what all can sustain)"
+    )
+    one.add_argument("--seconds", type=float, metavar="S", help="length of a round (default: 1.2)")
+    one.add_argument("--rounds", type=int, metavar="N", help="rounds of each (default: 5)")
+    given = one.parse_args(arguments)
+    given.seconds = given.seconds or (0.2 if given.quick else 1.2)
+    given.rounds = given.rounds or (1 if given.quick else 5)
+    report = Report("proxy", given)
+    with parts.folder() as where:
+        one_worker(report, where, given)
+    workers(report, given)
+    report.kept()
+
+
+if __name__ == "__main__":
+    main()
