@@ -61,6 +61,7 @@ class Lane:
         self._on_change = on_change
         self._probe = probe
         self._first, self._then = deque[_Unit](), deque[_Unit]()
+        self._kept: Any = None  # the connection that was used last: giving it back each time costs more than a question
         self._going = 0
         self._due = False
         self._tasks = set[asyncio.Task[None]]()
@@ -73,6 +74,8 @@ class Lane:
         """
         if not self.up:
             raise LedgerError("the ledger is away")
+        if not (self._going or self._first or self._then):
+            return await self._alone(key, commands)
         loop = asyncio.get_running_loop()
         unit = _Unit(key, commands, loop.create_future())
         (self._then if behind else self._first).append(unit)
@@ -96,6 +99,26 @@ class Lane:
         with contextlib.suppress(RedisError, OSError):
             await self._pool.disconnect()
 
+    async def _alone(self, key: str, commands: Sequence[Command]) -> list[Any]:
+        """Ask at once, without a task for it: whoever comes meanwhile goes with the next trip."""
+        self._going += 1
+        try:
+            async with in_time(self._timeout, pressed=self._presses):
+                answers = await self._travel(_packed(commands))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LedgerError(self._lost(key, error)) from None
+        finally:
+            self._going -= 1
+            self._set_out()
+        unable = next((answer for answer in answers if _is_unable(answer)), None)
+        if unable is not None:
+            raise LedgerError(self._lost(key, unable))
+        return answers
+
+    def _presses(self) -> bool:
+        """Whether somebody in a hurry waits."""
+        return bool(self._first)
+
     def _set_out(self) -> None:
         """Let as many trips begin as there is need and room for."""
         self._due = False
@@ -117,10 +140,10 @@ class Lane:
 
     async def _trip(self, units: list[_Unit]) -> None:
         try:
-            async with in_time(self._timeout, pressed=lambda: bool(self._first)):
+            async with in_time(self._timeout, pressed=self._presses):
                 answers = await self._travel([packed for unit in units for packed in unit.commands])
         except (RedisError, OSError, TimeoutError) as error:
-            self._lost(units[0].key, error, units)
+            self._fail(self._lost(units[0].key, error), units)
         except BaseException:
             self._fail("the ledger is closed", units)
             raise
@@ -137,29 +160,37 @@ class Lane:
             own, start = answers[start:end], end
             unable = next((answer for answer in own if _is_unable(answer)), None)
             if unable is not None:
-                self._lost(unit.key, unable, [unit])
+                self._fail(self._lost(unit.key, unable), [unit])
             elif not unit.answers.done():
                 unit.answers.set_result(own)
 
     async def _travel(self, packed: list[bytes]) -> list[Any]:
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection, self._kept = self._kept, None
+        if connection is None:
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
+            await self._pool.ensure_connection(connection)
             await connection.send_packed_command(packed, check_health=False)
-            return [await _read(connection) for _ in packed]
-        except BaseException:  # what it answers later is nobody's
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
+            answers = [await _read(connection) for _ in packed]
+        except BaseException:
+            await connection.disconnect(nowait=True)  # what it answers later is nobody's
             await self._pool.release(connection)
+            raise
+        if self._kept is None and self.up:
+            self._kept = connection
+        else:
+            await self._pool.release(connection)
+        return answers
 
-    def _lost(self, key: str, error: Exception, units: list[_Unit]) -> None:
+    def _lost(self, key: str, error: Exception) -> str:
+        """Leave the node alone until it serves again; why, in words."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self._fail(said, units)
         self._fail(said)
         if self.up:
             self.up = False
             self._on_change()
             self._start(self._recover(key))
+        return said
 
     def _fail(self, said: str, units: list[_Unit] | None = None) -> None:
         """Tell units, or all that wait, that there is no answer."""

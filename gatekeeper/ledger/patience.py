@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from types import TracebackType
 
 # Each step gives the event loop a turn to read what has arrived: with an idle loop they add up to the time given.
 _STEPS = 10
 
 
-@contextlib.asynccontextmanager
-async def in_time(seconds: float, *, pressed: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
+class in_time:  # noqa: N801 - it reads as what it does, like asyncio.timeout
     """
     TimeoutError in the block when Redis has not answered for so long, or for half of it and others wait behind (*pressed*).
 
     A cancellation is passed on though the client may swallow it, as redis-py does one that comes while it looks at its connection.
     """
-    loop, waiting, task = asyncio.get_running_loop(), list[asyncio.TimerHandle](), asyncio.current_task()
-    asked = task.cancelling() if task else 0
-    try:
-        async with asyncio.timeout(None) as limit:
 
-            def step(left: int) -> None:
-                if left and not (2 * left <= _STEPS and pressed()):
-                    waiting[:] = [loop.call_later(seconds / _STEPS, step, left - 1)]
-                else:
-                    limit.reschedule(loop.time())
+    __slots__ = ("_asked", "_limit", "_loop", "_pressed", "_step", "_task", "_waiting")
 
-            step(_STEPS)
-            try:
-                yield
-            finally:
-                waiting[0].cancel()
-    finally:
-        if task and task.cancelling() > asked:
-            raise asyncio.CancelledError
+    def __init__(self, seconds: float, *, pressed: Callable[[], bool] | None = None) -> None:
+        self._step = seconds / _STEPS
+        self._pressed = pressed
+        self._loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._asked = self._task.cancelling() if self._task else 0
+        await self._limit.__aenter__()
+        self._waiting = self._loop.call_later(self._step, self._wait, _STEPS - 1)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._waiting.cancel()
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        finally:
+            if self._task and self._task.cancelling() > self._asked:
+                raise asyncio.CancelledError
+
+    def _wait(self, left: int) -> None:
+        if left and not (self._pressed is not None and 2 * left <= _STEPS and self._pressed()):
+            self._waiting = self._loop.call_later(self._step, self._wait, left - 1)
+        else:
+            self._limit.reschedule(self._loop.time())
