@@ -24,7 +24,8 @@ from gatekeeper.ledger.patience import in_time
 
 PROBE_S = 0.5
 MOST = 100  # commands of one trip: answered well within the time-out, and others wait behind them
-_TRIPS = 1  # on their way at once: while one is answered the next is written
+_ENOUGH = 16  # for a trip that does not wait for the end of the turn
+_TRIPS = 2  # on their way at once: while one is answered the next is written
 _UNABLE = (ClusterDownError, OutOfMemoryError, ReadOnlyError)
 # What redis-py has no class for; before Redis 7 the error of a script has it in its middle.
 _UNABLE_WORDS = re.compile(r"^(BUSY|UNKILLABLE) |(^|-)(MISCONF|NOREPLICAS|OOM|READONLY) ")
@@ -78,10 +79,14 @@ class Lane:
             return await self._alone(key, commands)
         loop = asyncio.get_running_loop()
         unit = _Unit(key, commands, loop.create_future())
-        (self._then if behind else self._first).append(unit)
-        if not self._due and self._going < _TRIPS:
-            self._due = True
-            loop.call_soon(self._set_out)
+        waiting = self._then if behind else self._first
+        waiting.append(unit)
+        if self._going < _TRIPS:
+            if len(waiting) >= _ENOUGH:  # Redis is at work on these while the others are made up
+                self._set_out()
+            elif not self._due:
+                self._due = True
+                loop.call_soon(self._set_out)
         return await unit.answers
 
     async def direct(self, commands: Sequence[Command]) -> list[Any]:
