@@ -26,9 +26,9 @@ if redis.call('EXISTS', reservation_key) == 0 or redis.call('EXISTS', message_ke
 redis.call('RENAME', reservation_key, message_key)
 redis.call('HSET', message_key, 'state', state, 'spend', spend_key, 'quote', quote)
 book(spend_key, 'p', cell, quote, lifetime)
-local nth = redis.call('HGET', message_key, 'turn')
-if nth then redis.call('HINCRBY', spend_key, 'a#' .. cell, 1) end
-if nth == '1' then redis.call('HINCRBY', spend_key, 't#' .. cell, 1) end
+local place = redis.call('HGET', message_key, 'turn')
+if place then redis.call('HINCRBY', spend_key, 'a#' .. cell, 1) end
+if place == '1' then redis.call('HINCRBY', spend_key, 't#' .. cell, 1) end
 book(spend_key, 'o', '', quote, lifetime)
 local parked = redis.call('LRANGE', parked_key, 0, -1)
 redis.call('DEL', parked_key)

@@ -1,5 +1,5 @@
 --[[
-guards: what the scripts that take and give back share, put before each behind the prelude.
+guards: what the scripts that take and give back share, put before them behind the prelude.
 
 Owns     what each kind of guard compares, and what it takes of its key
 Never    what a guard is for, or what its key counts
@@ -50,6 +50,7 @@ end
 -- many sends fit. It leaks a millisecond in each.
 local function filled(guard, send)
   local last, level, burst = (redis.call('GET', guarded(guard, send.name)) or '0 0 1'):match('^(%d+) (%d+) (%d+)$')
+  if last - send.at > guard.every then last, level = send.at, 0 end  -- nobody waits until a clock that stepped back is where it was
   return math.max(math.ceil(level * guard.burst / burst) - (send.at - last) * guard.burst, 0) + guard.every
 end
 

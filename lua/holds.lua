@@ -1,5 +1,5 @@
 --[[
-holds: how what a record holds is given back, put before each script behind the guards.
+holds: how what a record holds is given back, put before the scripts that give back.
 
 Owns     that what a guard or meter took is given back once
 Never    what it was taken for

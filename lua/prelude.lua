@@ -1,5 +1,5 @@
 --[[
-prelude: what every script shares, put before it by the loader.
+prelude: what scripts share, put by the loader before each that uses it.
 
 Owns     how the clocks of a thread are stored and read, and which case is the first that holds
 Never    what a clock, a price or a meter means
