@@ -632,7 +632,7 @@ async def test_a_malformed_body_is_refused_as_meta_would(body, code, house, grap
     )
 
 
-@pytest.mark.parametrize("packed", [b"not gzip", gzip.compress(PLAIN)[:-9], b""])
+@pytest.mark.parametrize("packed", [b"not gzip", gzip.compress(PLAIN)[:-9], b""], ids=["not gzip", "cut off", "nothing"])
 async def test_a_body_that_is_not_what_its_encoding_says_is_malformed(packed, house, graph):
     """A broken or cut off encoding is the caller's mistake."""
     answer = await house.send(packed, ("Content-Encoding", "gzip"))
