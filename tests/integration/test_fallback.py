@@ -129,7 +129,7 @@ MULTIPART = "".join(PART.format(name, json.dumps(value) if isinstance(value, dic
             f"{FORM}&access_token=EAAB&biz_opaque_callback_data=7&context=%7B%22message_id%22%3A%22w%22%7D".encode(),
         ),
         ([("Content-Type", "multipart/form-data; boundary=b")], f"{MULTIPART}--b--\r\n".encode()),
-        ([("Content-Type", "application/json"), ("Content-Encoding", "gzip")], gzip.compress(json.dumps(TEXT).encode())),
+        ([("Content-Type", "application/json"), ("Content-Encoding", "gzip")], gzip.compress(json.dumps(TEXT).encode(), mtime=0)),
         ([], json.dumps(TEXT).encode()),
     ],
 )

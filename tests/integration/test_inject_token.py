@@ -103,7 +103,12 @@ BATCHED = "batch=[{%22method%22:%22DELETE%22,%22relative_url%22:%221/message_tem
         ("POST", SENDS, [], json.dumps({**BODY, "method": "DELETE"}).encode()),
         ("POST", SENDS, [], json.dumps({**BODY, "ids": "1,2"}).encode()),
         ("POST", SENDS, [], json.dumps({**BODY, "asyncbatch": "[]"}).encode()),
-        ("POST", SENDS, [("Content-Encoding", "gzip")], gzip.compress(json.dumps({**BODY, "access_token": "x"}).encode())),
+        (
+            "POST",
+            SENDS,
+            [("Content-Encoding", "gzip")],
+            gzip.compress(json.dumps({**BODY, "access_token": "x"}).encode(), mtime=0),
+        ),
         ("POST", SENDS, [("Content-Type", "application/x-www-form-urlencoded")], FORM + b"&access_token=theirs"),
         ("POST", SENDS, [("Content-Type", "application/x-www-form-urlencoded")], FORM + b"&batch=%5B%5D"),
         ("POST", SENDS, [], b"{}"),
