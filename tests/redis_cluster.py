@@ -1,10 +1,15 @@
-"""Three private redis-servers joined to one Redis Cluster: no replicas, nothing saved, gone with the process that started them."""
+"""
+Private redis-servers: alone, or three joined to one Redis Cluster, with replicas on demand.
+
+Nothing is saved, and they are gone with the process that started them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -30,19 +35,55 @@ _ATTEMPTS = 5
 _PATIENCE_S, _POLL_S, _STOP_S = 20.0, 0.02, 5.0
 
 
+class Nodes:
+    """The nodes of a cluster by their ports: the masters come first, and then the replica of each in their order."""
+
+    def __init__(self, nodes: dict[int, subprocess.Popen[bytes]]) -> None:
+        self.nodes = nodes
+        self.ports = list(nodes)
+
+    @property
+    def url(self) -> str:
+        """The address of the first."""
+        return f"redis://{HOST}:{self.ports[0]}"
+
+    def client(self, n: int) -> Redis:
+        """The nth alone, without redirections."""
+        return Redis(HOST, self.ports[n], decode_responses=True)
+
+    def stop(self, n: int, how: signal.Signals) -> None:
+        """Kill, freeze or thaw the nth."""
+        self.nodes[self.ports[n]].send_signal(how)
+
+
 @contextlib.contextmanager
 def cluster() -> Iterator[str]:
     """Run one; the address of its first node."""
+    with running() as found:
+        yield found.url
+
+
+@contextlib.contextmanager
+def running(*, replicas: bool = False, **settings: str) -> Iterator[Nodes]:
+    """Run one whose nodes have these *settings* too."""
+    usual = {"cluster-enabled": "yes", "cluster-node-timeout": "5000", **settings}
+    with servers(NODES * (1 + replicas), **usual) as nodes:
+        found = Nodes(nodes)
+        _join(found.ports[:NODES], found.ports[NODES:])
+        yield found
+
+
+@contextlib.contextmanager
+def servers(count: int, **settings: str) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
+    """Run so many servers with these settings, by their ports."""
     with contextlib.ExitStack() as undo:
         for attempt in range(_ATTEMPTS):
-            ports = _free_ports()
-            nodes = [undo.enter_context(_node(port)) for port in ports]
-            if all(_answers(node, port) for node, port in zip(nodes, ports, strict=True)):
+            nodes = {port: undo.enter_context(server(port, **settings)) for port in free_ports(count)}
+            if all(_answers(node, port) for port, node in nodes.items()):
                 break
             if attempt == _ATTEMPTS - 1:
-                raise RuntimeError("no redis-server could be started for a cluster")
-        _join(ports)
-        yield f"redis://{HOST}:{ports[0]}"
+                raise RuntimeError("no redis-server could be started")
+        yield nodes
 
 
 def flush(url: str) -> None:
@@ -60,24 +101,26 @@ def clients(url: str) -> list[Redis]:
 
 
 @contextlib.contextmanager
-def _node(port: int) -> Iterator[subprocess.Popen[bytes]]:
+def server(port: int, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start one; it may not answer yet, or have ended."""
     with tempfile.TemporaryDirectory(prefix="gatekeeper-cluster-") as folder:
-        settings = {
+        usual = {
             "bind": HOST,
             "port": str(port),
             "dir": folder,
             "save": "",
             "loglevel": "warning",
             "logfile": str(Path(folder, "log")),
-            "cluster-enabled": "yes",
-            "cluster-node-timeout": "5000",
         }
-        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        command = [sys.executable, "-c", DIE_WITH_PARENT, str(os.getpid()), str(find_server()), *arguments]
+        usual |= {name.replace("_", "-"): value for name, value in settings.items()}
+        options = [part for name, value in usual.items() for part in (f"--{name}", *value.split(" "))]
+        command = [sys.executable, "-c", DIE_WITH_PARENT, str(os.getpid()), str(find_server()), *arguments, *options]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield process
         finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
                 process.wait(_STOP_S)
@@ -86,10 +129,10 @@ def _node(port: int) -> Iterator[subprocess.Popen[bytes]]:
                 process.wait()
 
 
-def _free_ports() -> list[int]:
-    """Ports that are free together with those of the nodes' own talk."""
+def free_ports(count: int) -> list[int]:
+    """Find ports that are free together with those of the nodes' own talk."""
     found: list[int] = []
-    while len(found) < NODES:
+    while len(found) < count:
         port = random.randrange(_LOWEST, _HIGHEST)
         if port not in found and _free(port) and _free(port + _BUS):
             found.append(port)
@@ -108,7 +151,7 @@ def _free(port: int) -> bool:
 
 def _answers(node: subprocess.Popen[bytes], port: int) -> bool:
     """Wait for a node to answer; False when it ended instead."""
-    for _ in _until("a node of the cluster did not answer"):
+    for _ in until("a node of the cluster did not answer"):
         if node.poll() is not None:
             return False
         with contextlib.suppress(RedisError), Redis(HOST, port) as client:
@@ -116,29 +159,35 @@ def _answers(node: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _join(ports: list[int]) -> None:
-    """Give each node its share of the slots, and wait until each of them knows of all."""
-    nodes = [Redis(HOST, port, decode_responses=True) for port in ports]
+def _join(ports: list[int], replicas: list[int]) -> None:
+    """Give each master its share of the slots and its replica, and wait until each node knows of all."""
+    nodes = [Redis(HOST, port, decode_responses=True) for port in (*ports, *replicas)]
     try:
         for n, node in enumerate(nodes):
             node.execute_command("CLUSTER SET-CONFIG-EPOCH", n + 1)
-            node.execute_command("CLUSTER ADDSLOTS", *range(n * SLOTS // NODES, (n + 1) * SLOTS // NODES))
-        for port in ports[1:]:
+            if n < len(ports):
+                node.execute_command("CLUSTER ADDSLOTS", *range(n * SLOTS // NODES, (n + 1) * SLOTS // NODES))
+        for port in (*ports[1:], *replicas):
             nodes[0].execute_command("CLUSTER MEET", HOST, port)
-        for _ in _until("the cluster did not come together"):
-            if all(_whole(node) for node in nodes):
-                return
+        for _ in until("the cluster did not come together"):
+            if all(_whole(node, len(nodes)) for node in nodes):
+                break
+        for master, replica in zip(nodes, nodes[len(ports) :], strict=False):
+            replica.execute_command("CLUSTER REPLICATE", master.execute_command("CLUSTER MYID"))
+        for _ in until("the replicas did not come up"):
+            if all(node.info("replication").get("master_link_status") == "up" for node in nodes[len(ports) :]):
+                break
     finally:
         for node in nodes:
             node.close()
 
 
-def _whole(node: Redis) -> bool:
+def _whole(node: Redis, known: int) -> bool:
     info = node.execute_command("CLUSTER INFO")
-    return info["cluster_state"] == "ok" and (int(info["cluster_slots_ok"]), int(info["cluster_known_nodes"])) == (SLOTS, NODES)
+    return info["cluster_state"] == "ok" and (int(info["cluster_slots_ok"]), int(info["cluster_known_nodes"])) == (SLOTS, known)
 
 
-def _until(fault: str) -> Iterator[None]:
+def until(fault: str) -> Iterator[None]:
     """Try again and again, for so long; TimeoutError says *fault*."""
     ends = time.monotonic() + _PATIENCE_S
     while time.monotonic() < ends:

@@ -16,15 +16,13 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from gatekeeper.settings.ledgers import Target, target
 
 Place = tuple[str, int]
 
 _SHARE = 0.5  # of the time that a decision has, for the Sentinels: the master has the rest
-_DEMOTED = "READONLY"  # a script's own error has it in the middle, before Redis 7
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,40 +88,33 @@ def _secured(tls: Tls) -> dict[str, Any]:
     }
 
 
-class _Leaving:
-    """A connection that does not stay with a Redis that has become a replica: the next one finds who writes now."""
+class _Quiet:
+    """A connection that does not tell Redis by which library it was made, which would be another command to permit."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        self.driver_info = self.lib_name = self.lib_version = None  # to tell them is another command to allow
-
-    async def read_response(self, *given: Any, **options: Any) -> Any:
-        try:
-            return await super().read_response(*given, **options)  # type: ignore[misc]
-        except ResponseError as error:
-            if isinstance(error, ReadOnlyError) or _DEMOTED in str(error):
-                await self.disconnect()  # type: ignore[attr-defined]
-                raise LostError("this Redis is a replica now") from None
-            raise
+        self.driver_info: Any = None  # one name or the others, by redis-py's version
+        self.lib_name: Any = None
+        self.lib_version: Any = None
 
 
-class _Plain(_Leaving, redis.Connection):
+class _Plain(_Quiet, redis.Connection):
     pass
 
 
-class _Secure(_Leaving, redis.SSLConnection):
+class _Secure(_Quiet, redis.SSLConnection):
     pass
 
 
-class _Socket(_Leaving, redis.UnixDomainSocketConnection):
+class _Socket(_Quiet, redis.UnixDomainSocketConnection):
     pass
 
 
-class _Found(_Leaving, SentinelManagedConnection):
+class _Found(_Quiet, SentinelManagedConnection):
     pass
 
 
-class _FoundSecure(_Leaving, SentinelManagedConnection, redis.SSLConnection):
+class _FoundSecure(_Quiet, SentinelManagedConnection, redis.SSLConnection):
     pass
 
 
@@ -164,17 +155,22 @@ class _Sentinels(Sentinel):
     master that they have replaced.
     """
 
-    def __init__(self, places: tuple[tuple[str, int], ...], *, limit_s: float, sentinel_kwargs: dict[str, Any]) -> None:
+    def __init__(self, places: Sequence[Place], *, limit_s: float, sentinel_kwargs: dict[str, Any]) -> None:
         super().__init__(places, sentinel_kwargs=sentinel_kwargs)  # type: ignore[no-untyped-call]
         self._limit_s = limit_s
 
-    async def discover_master(self, service_name: str) -> tuple[str, int]:
+    async def discover_master(self, service_name: str) -> Place:
         """Say where the master is; MasterNotFoundError when nobody knows."""
-        named: Counter[tuple[str, int]] = Counter()
+        named: Counter[Place] = Counter()
+        why = "they know none"
         asked = [asyncio.ensure_future(self._named(one, service_name)) for one in self.sentinels]
         try:
             for answer in asyncio.as_completed(asked):
-                place = await answer
+                try:
+                    place = await answer
+                except (RedisError, OSError, TimeoutError) as error:
+                    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                    continue
                 if place is not None:
                     named[place] += 1
                     if named[place] > len(asked) // 2:
@@ -184,14 +180,11 @@ class _Sentinels(Sentinel):
                 one.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         if not named:
-            raise MasterNotFoundError(f"none of {len(asked)} Sentinels names a master for {service_name!r}")
+            raise MasterNotFoundError(f"none of {len(asked)} Sentinels names a master for {service_name!r}: {why}")
         [(place, _)] = named.most_common(1)
         return place
 
-    async def _named(self, sentinel: redis.Redis, service: str) -> tuple[str, int] | None:
-        try:
-            async with asyncio.timeout(self._limit_s):
-                found = await sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError):  # that none answers is said by who asked all
-            return None
+    async def _named(self, sentinel: redis.Redis, service: str) -> Place | None:
+        async with asyncio.timeout(self._limit_s):
+            found = await sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)  # type: ignore[no-untyped-call]
         return (found[0].decode(), int(found[1])) if found else None

@@ -57,6 +57,8 @@ class Lane:
     ) -> None:
         """*on_change* is told when the node is lost and when it is back. *probe* looks whether it serves a key again, or never will."""
         self.up = True
+        self.why = ""
+        """Why it was lost when it last was."""
         self._pool = pool
         self._timeout = timeout_s
         self._on_change = on_change
@@ -74,7 +76,7 @@ class Lane:
         *behind*: whoever is in a hurry goes first. LedgerError: the node is away.
         """
         if not self.up:
-            raise LedgerError("the ledger is away")
+            raise LedgerError(f"the ledger is away: {self.why}")
         if not (self._going or self._first or self._then):
             return await self._alone(key, commands)
         loop = asyncio.get_running_loop()
@@ -192,7 +194,7 @@ class Lane:
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self._fail(said)
         if self.up:
-            self.up = False
+            self.up, self.why = False, said
             self._on_change()
             self._start(self._recover(key))
         return said

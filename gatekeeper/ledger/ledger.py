@@ -61,6 +61,11 @@ class Ledger:
         """Whether all of it answered when it was last asked."""
         return self._nodes.up
 
+    @property
+    def why(self) -> str:
+        """Why the ledger, or some of it, is away; empty when it is not."""
+        return self._nodes.why
+
     async def close(self) -> None:
         """Drop every connection."""
         await self._nodes.close()

@@ -33,6 +33,11 @@ class Single:
         """Whether it answered when it was last asked."""
         return self._lane.up
 
+    @property
+    def why(self) -> str:
+        """Why it is away."""
+        return "" if self.up else self._lane.why
+
     async def find(self) -> None:
         """It is where it was said to be."""
 
@@ -85,6 +90,12 @@ class Cluster:
     def up(self) -> bool:
         """Whether all nodes answered when they were last asked."""
         return self._found and all(lane.up for lane in self._lanes.values())
+
+    @property
+    def why(self) -> str:
+        """Why nodes are away, each behind its address."""
+        lost = [f"{host}:{port}: {lane.why}" for (host, port), lane in sorted(self._lanes.items()) if not lane.up]
+        return "; ".join(lost) or ("" if self._found else "no node of the cluster answers")
 
     @property
     def known(self) -> bool:

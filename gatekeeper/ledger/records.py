@@ -26,15 +26,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(values: Sequence[bytes | None]) -> Record | None:
-    """Make a record of the values of FIELDS; None: there is none."""
+    """Make a record of the values of FIELDS; None: there is none, or one of another version of ours that says what we do not know."""
     facts, state, thread, quote, note, *latches = values
     if facts is None or state is None or thread is None or quote is None:
         return None
-    return Record(
-        facts=read_facts(facts),
-        state=State(state.decode()),
-        thread=thread.decode(),
-        latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
-        quote=int(quote),
-        word=_word(note) if note else None,
-    )
+    try:
+        return Record(
+            facts=read_facts(facts),
+            state=State(state.decode()),
+            thread=thread.decode(),
+            latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
+            quote=int(quote),
+            word=_word(note) if note else None,
+        )
+    except ValueError:  # msgspec's errors are such
+        return None

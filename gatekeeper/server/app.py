@@ -240,7 +240,10 @@ async def ledger_url(settings: Settings, metrics: Metrics, log: Any, stack: cont
 def _ledger(url: str, settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> Ledger:
     def changed(up: bool) -> None:  # noqa: FBT001
         metrics.ledger_up.set(up)
-        log.warning(LEDGER_BACK if up else LEDGER_LOST)
+        if up:
+            log.warning(LEDGER_BACK)
+        else:
+            log.warning(LEDGER_LOST, error=ledger.why)
 
     given = settings.ledger
     tls = Tls(ca=given.ca, certificate=given.certificate, key=given.key)

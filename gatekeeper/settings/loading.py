@@ -26,6 +26,8 @@ _OPTIONAL = re.compile(
     r"\$\.(webhook\.(app_secret|verify_token|forward_to(\[\d+\])?)|record\.key|account\[\d+\]\.(access_token|portfolio_id))"
 )
 _ENV = "env:"
+_TOO_DEEP = "$: nested too deep"
+_LONGEST = 200  # letters of a file's own that a mistake repeats
 _MONEY = re.compile(r"\d{1,12}(\.\d{1,6})?")
 _DURATIONS = (
     ("server", "grace"),
@@ -48,6 +50,8 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
         raise ConfigError(f"{name}: not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: {_TOO_DEEP}") from None
     return parse(raw, name=name, environment=os.environ if environment is None else environment)
 
 
@@ -68,7 +72,11 @@ def parse(raw: dict[str, Any], *, name: str, environment: Mapping[str, str]) -> 
         resolved = _from_environment(raw, "$", name, environment)
         settings = msgspec.convert(resolved, Settings, dec_hook=_unit)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{name}: {_located(resolved, _path_first(str(error)))}") from None
+        raise ConfigError(f"{name}: {_path_first(resolved, str(error))}") from None
+    except UnicodeEncodeError:
+        raise ConfigError(f"{name}: {_unwritten(resolved)}: not UTF-8 text") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: {_TOO_DEEP}") from None
     for path, mistake in mistakes(settings):
         raise ConfigError(f"{name}: {path}: {mistake}")
     return settings
@@ -136,34 +144,58 @@ def _unit(kind: type, value: Any) -> Any:
     raise TypeError(f"no unit is written as {kind.__name__}")
 
 
-def _path_first(text: str) -> str:
+def _path_first(raw: dict[str, Any], text: str) -> str:
     """Turn msgspec's `text - at `path`` into `path: text`."""
-    message, _, path = text.partition(" - at ")
-    path = path.strip("`") or "$"
-    unknown = re.fullmatch(r"Object contains unknown field `(.+)`", message)
+    message, _, path = text.rpartition(" - at ") if text.endswith("`") and " - at `" in text else (text, "", "")
+    path = _located(raw, path.strip("`") or "$")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
     if unknown:
-        return f"{path}.{unknown[1]}: unknown key"
+        return f"{path}.{_shortened(unknown[1])}: unknown key"
     missing = re.fullmatch(r"Object missing required field `(.+)`", message)
     if missing:
         return f"{path}.{missing[1]}: required key is missing"
-    return f"{path}: {message}"
+    return f"{path}: {_shortened(message)}"
 
 
-def _located(raw: dict[str, Any], mistake: str) -> str:
-    """Give the first `[...]` of msgspec's path its index: that of the shortest list that already fails."""
-    while "[...]" in mistake:
-        path = mistake[: mistake.index("[...]")]
-        *parents, last = re.findall(r"\.(\w+)(?:\[(\d+)\])?", path)
+def _shortened(text: str) -> str:
+    """What a file says, as a line can hold it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_LONGEST])
+
+
+def _located(raw: dict[str, Any], path: str) -> str:
+    """Give each `[...]` of msgspec's path its index, or its key: that of the first item that already fails."""
+    while "[...]" in path:
+        before, _, behind = path.partition("[...]")
+        *parents, last = re.findall(r"\.(\w+)(?:\[(\d+)\])?", before)
         holder: Any = raw
         for key, index in parents:
             holder = holder[key][int(index)] if index else holder[key]
-        whole = holder[last[0]]
-        for n in range(len(whole)):
-            holder[last[0]] = whole[: n + 1]
-            try:
-                msgspec.convert(raw, Settings, dec_hook=_unit)
-            except msgspec.ValidationError:
-                break
-        holder[last[0]] = whole
-        mistake = mistake.replace("[...]", f"[{n}]", 1)
-    return mistake
+        path = f"{before}{_failing(raw, holder, last[0])}{behind}"
+    return path
+
+
+def _failing(raw: dict[str, Any], holder: dict[str, Any], key: str) -> str:
+    """The place in a list or a table of the first item without which all would be well so far."""
+    whole = holder[key]
+    table = isinstance(whole, dict)
+    items = list(whole.items()) if table else whole
+    for n in range(len(items)):
+        holder[key] = dict(items[: n + 1]) if table else items[: n + 1]
+        try:
+            msgspec.convert(raw, Settings, dec_hook=_unit)
+        except msgspec.ValidationError:
+            break
+    holder[key] = whole
+    return f".{_shortened(items[n][0]).replace('[...]', '[…]')}" if table else f"[{n}]"
+
+
+def _unwritten(value: Any, path: str = "$") -> str:
+    """The place of the first text that is no UTF-8, as a variable of the environment may be."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        found = _unwritten(item, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{_shortened(str(key))}")
+        if found:
+            return found
+    return (
+        path if isinstance(value, str) and not isinstance(value, Secret) and any("\ud800" <= c <= "\udfff" for c in value) else ""
+    )

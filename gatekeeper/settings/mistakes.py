@@ -29,6 +29,8 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.webhook.path", "starts with a slash"))
     if not re.fullmatch(r"https?://[^/?#]+[^?#]*", settings.upstream.base_url) or not port_fits(settings.upstream.base_url):
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
+    elif "@" in settings.upstream.base_url.split("/")[2]:  # it is greeted with and logged, and Graph asks for a token instead
+        found.append(("$.upstream.base_url", "a URL without a login"))
     found += forward_mistakes(settings)
     found += _record_mistakes(settings)
     found += policy_mistakes(settings.policy)

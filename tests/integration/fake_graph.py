@@ -37,7 +37,7 @@ class FakeGraph:
     async def start(self) -> None:
         self._runner = web.ServerRunner(web.Server(self._handle), access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

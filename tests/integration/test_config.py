@@ -325,6 +325,28 @@ def test_what_is_understood_is_printed_without_secrets(capsys, tmp_path, monkeyp
     )
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://gate:a-pass%2Fword@localhost:6379/0",
+        "rediss://:a-pass%2Fword@localhost",
+        "redis+sentinel://gate:a-pass%2Fword@one,two:26380/service/0?sentinel_username=s&sentinel_password=a-pass%2Fword",
+        "unix:///run/redis.sock?db=1&password=a-pass%2Fword",
+    ],
+)
+def test_a_ledger_is_printed_without_its_passwords(url, capsys, tmp_path, monkeypatch):
+    """The whole URL may come from the environment; the rest of it is shown."""
+    monkeypatch.setenv("LEDGER_URL", url)
+    file = tmp_path / "ledger.toml"
+    file.write_text('[ledger]\nurl = "env:LEDGER_URL"\n')
+    status, says = main(["check-config", str(file)]), capsys.readouterr()
+    [shown] = [line for line in says.out.splitlines() if line.startswith("ledger.url")]
+
+    assert (0, "") == (status, says.err)
+    assert "a-pass" not in says.out
+    assert f'ledger.url = "{url.partition("://")[0]}://' in shown
+
+
 POLICY = """
 [[policy.rule]]
 name = "no marketing into an open chat"

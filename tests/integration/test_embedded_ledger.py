@@ -120,12 +120,11 @@ def only_on_path(monkeypatch):
 
 
 @pytest.fixture
-def temp_dir(tmp_path, monkeypatch):
-    """Make temporary files visible to the test."""
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+def temp_dir(monkeypatch):
+    """Make temporary files visible to the test, in a folder whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 @pytest.fixture
