@@ -19,7 +19,7 @@ from gatekeeper.meta import events as meta
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _ALIASES = 100_000
-_NUMBERS = 100_000
+NUMBERS = 100_000
 
 
 class Number(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class Directory:
             waba_id = await self._ledger.waba_of(phone_number_id)
             found = self.unnamed(phone_number_id, waba_id)
             if waba_id:
-                _bounded(self._learned, _NUMBERS)[phone_number_id] = found
+                bounded(self._learned, NUMBERS)[phone_number_id] = found
         return found
 
     @staticmethod
@@ -86,9 +86,9 @@ class Directory:
         number = await self.number(pnid)
         if not number.named and event.waba_id and number.account.waba_id != event.waba_id:
             await self._ledger.learn_number(pnid, event.waba_id)
-            number = _bounded(self._learned, _NUMBERS)[pnid] = self.unnamed(pnid, event.waba_id)
+            number = bounded(self._learned, NUMBERS)[pnid] = self.unnamed(pnid, event.waba_id)
         if isinstance(event, meta.Inbound) and event.own_number:
-            _bounded(self._own, _NUMBERS)[pnid] = canonical(event.own_number)
+            bounded(self._own, NUMBERS)[pnid] = canonical(event.own_number)
         return number
 
     def own(self, phone_number_id: str) -> str:
@@ -101,7 +101,7 @@ class Directory:
 
     def bill(self, number: Number, recipient: str, billed: str) -> None:
         """Remember which number Meta bills: the market is that of it, not of what was dialled."""
-        _bounded(self._billed, _ALIASES)[number.tag, recipient] = billed
+        bounded(self._billed, _ALIASES)[number.tag, recipient] = billed
 
     def forget(self, names: Container[str]) -> None:
         """Remember of nobody with one of these names whom Meta bills for them."""
@@ -110,7 +110,7 @@ class Directory:
                 del self._billed[tag, name]
 
 
-def _bounded(cache: dict[_K, _V], most: int) -> dict[_K, _V]:
+def bounded(cache: dict[_K, _V], most: int) -> dict[_K, _V]:
     """Make room for one more: the oldest goes."""
     if len(cache) >= most:
         cache.pop(next(iter(cache)))

@@ -13,21 +13,22 @@ import msgspec
 
 from gatekeeper.core.effects import Effects
 from gatekeeper.core.policy import Policy
-from gatekeeper.core.recipients import Names, canonical, digits, is_bsuid
+from gatekeeper.core.recipients import Names
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
-from gatekeeper.engine.directory import Directory, Number
+from gatekeeper.engine.directory import NUMBERS, Directory, Number, bounded
 from gatekeeper.engine.facts import News
 from gatekeeper.engine.naming import renamed, told
 from gatekeeper.engine.registry import Registry
+from gatekeeper.engine.words import billed_by, when, word_of
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.ledger import Ledger, settled
 from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
-from gatekeeper.telemetry import Metrics
+from gatekeeper.telemetry import Few, Metrics
 
 _DELIVERED = ("delivered", "read")
 _FAILED = "failed"
@@ -88,6 +89,7 @@ class Intake:
         self._policy = policy
         self._watching = watching
         self._watched: dict[str, int] = {}
+        self._categories = Few()
 
     def follow(self, policy: Policy, book: Rulebook) -> None:
         """Go by this policy and these rules from now on."""
@@ -135,7 +137,7 @@ class Intake:
             await self._heard(event, batch, now=now)
         elif isinstance(event, meta.SystemChange):
             number = await self._directory.seen(event)
-            batch.add_all(renamed(self._directory, number, event, said=now if event.at is None else event.at, now=now))
+            batch.add_all(renamed(self._directory, number, event, said=when(event.at, now), now=now))
 
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""
@@ -161,7 +163,7 @@ class Intake:
         number = await self._directory.seen(event)
         await self._watch(number, now=now)
         effects = self._effects(number)
-        at = now if event.at is None else event.at
+        at = when(event.at, now)
         names = Names(user_id=event.user_id, parent_user_id=event.parent_user_id, wa_id=event.wa_id)
         whose = names.known[:1]
         if isinstance(event, meta.Inbound):
@@ -192,9 +194,9 @@ class Intake:
         """Settle the message that a status is of, if it settles; Meta's own word on the thread counts in any case."""
         number = await self._directory.seen(status)
         await self._watch(number, now=now)
-        at = now if status.at is None else status.at
+        at = when(status.at, now)
         key = (number.tag, status.wamid)
-        record, word = records.get(key), _word(status)
+        record, word = records.get(key), word_of(status, now)
         self._believe(number, status, record, word, batch, at=at, now=now)
         if record is None:
             batch.add(calls.park(number.tag, status.wamid, _encode_status(status)), parking=status)
@@ -204,7 +206,7 @@ class Intake:
         if word is not None:
             word = words[key] = word.merged(earlier)
         if status.status in _DELIVERED:
-            billed = _billed(status) or ("" if status.group else self._directory.billed(number, record.facts.recipient))
+            billed = billed_by(status) or ("" if status.group else self._directory.billed(number, record.facts.recipient))
             settling = plan_delivery(
                 record.facts,
                 await self._registry.account(number, now=now),
@@ -255,7 +257,8 @@ class Intake:
         if outcome.status == _IGNORED:
             return None
         made = settle(settling, outcome)
-        self._metrics.settlements.labels(str(made.delivered).lower(), made.category or "none", str(made.charged).lower()).inc()
+        category = self._categories.of(made.category or "none")
+        self._metrics.settlements.labels(str(made.delivered).lower(), category, str(made.charged).lower()).inc()
         if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
             direction = "above" if made.price > quote else "below"
             self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))
@@ -270,27 +273,7 @@ class Intake:
         """Remember that this number is watched; not at every webhook."""
         if self._watching and now - self._watched.get(number.phone_number_id, 0) >= _WATCH_EVERY_MS:
             await self._ledger.watch(number.tag, number.phone_number_id, now=now)
-            self._watched[number.phone_number_id] = now
+            bounded(self._watched, NUMBERS)[number.phone_number_id] = now
 
     def _effects(self, number: Number) -> Effects:
         return Effects(self._book, number.account, reaction_opens=self._policy.reaction_opens_window, forever=keys.OPTED_OUT_MS)
-
-
-def _billed(status: meta.Status) -> str:
-    """The name whose market Meta bills: a member's own in a group; empty when the status names none."""
-    name = (status.participant_id if status.group else status.recipient_id) or ""
-    return canonical(name) if is_bsuid(name) else digits(name) or ""
-
-
-def _word(status: meta.Status) -> Word | None:
-    """Meta's own word, wherever the status carries one."""
-    pricing, conversation = status.pricing, status.conversation
-    if pricing is None and conversation is None:
-        return None
-    origin = conversation.origin if conversation else None
-    return Word(
-        type=pricing.type if pricing else None,
-        category=(pricing.category if pricing else None) or origin,
-        model=pricing.model if pricing else None,
-        expires_at=conversation.expires_at if conversation else None,
-    )

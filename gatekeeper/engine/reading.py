@@ -81,7 +81,7 @@ class Reading:
     def answered(self, account: Account, name: str, *, now: int) -> frozenset[str] | None:
         """The languages in which Meta has a template, by an answer that still stands; None: there is none."""
         answer = self._answers.get(account.waba_id, {}).get(name)
-        return answer.languages if answer is not None and now - answer.at < _STANDS_MS else None
+        return answer.languages if answer is not None and 0 <= now - answer.at < _STANDS_MS else None
 
     def forget(self, waba_id: str, name: str | None = None) -> None:
         """An answer stands no longer: Meta has said something else since."""
@@ -128,10 +128,10 @@ class Reading:
     def _may_ask(self, account: Account, name: str, *, now: int) -> bool:
         if self._reader is None or not account.access_token or not _NAME.fullmatch(name):
             return False
-        if now < self._deaf.get(account.waba_id, 0):
+        if 0 < self._deaf.get(account.waba_id, 0) - now <= _DEAF_MS:
             return False
         since, count = self._asked.get(account.waba_id, (now, 0))
-        if now - since >= _MOST_IN_MS:
+        if not 0 <= now - since < _MOST_IN_MS:
             since, count = now, 0
         self._asked[account.waba_id] = (since, count + 1)
         return count < _MOST

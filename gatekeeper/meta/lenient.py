@@ -16,11 +16,15 @@ _LATEST_IN_MILLIS = 10**14
 _LARGEST_ID = 10**30
 _LARGEST = 2**63 - 1
 _MOST_DIGITS = 19
+# No id, name or address that Meta gives is longer, and no word: they become keys, labels and fields.
+_LONGEST_TEXT, _LONGEST_WORD = 4096, 64
 
 
 def text(value: object) -> str | None:
-    """Read an id or a name, which some senders write as a number; what is empty is absent."""
+    """Read an id or a name, which some senders write as a number; what is empty, or endless, is absent."""
     if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            return None
         # What cannot be written as UTF-8 could never be stored or logged.
         return (value if value.isascii() else value.encode("utf-8", "replace").decode()) or None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_ID:
@@ -28,9 +32,15 @@ def text(value: object) -> str | None:
     return None
 
 
+def number(value: object) -> str | None:
+    """Read the id of a business phone number, which is of digits alone."""
+    found = text(value)
+    return found if found and found.isascii() and found.isdigit() and len(found) <= _LONGEST_WORD else None
+
+
 def word(value: object) -> str | None:
     """Read a word of a closed set in the spelling that we use: Meta writes `-` and `_`, upper and lower case."""
-    return _spelling(value) if isinstance(value, str) else None
+    return _spelling(value) if isinstance(value, str) and len(value) <= _LONGEST_WORD else None
 
 
 @lru_cache(maxsize=1024)

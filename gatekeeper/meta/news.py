@@ -15,7 +15,7 @@ from gatekeeper.meta.events import (
     TemplateQuality,
     TemplateStatus,
 )
-from gatekeeper.meta.lenient import Json, child, first, millis, text, word
+from gatekeeper.meta.lenient import Json, child, first, millis, number, text, word
 
 _TAKEN = {"control_taken": True, "control_passed": False}
 _WISHES = {"stop": True, "resume": False}
@@ -104,7 +104,7 @@ def handover(change: Change) -> Event:
     value = change.value
     kind = word(value.get("type")) or next((name for name in _TAKEN if name in value), None)
     recipient = child(value, "recipient")
-    phone_number_id = change.phone_number_id or text(recipient.get("phone_number_id")) or ""
+    phone_number_id = change.phone_number_id or number(recipient.get("phone_number_id")) or ""
     if kind not in _TAKEN:
         return Ignored(waba_id=change.waba_id, phone_number_id=phone_number_id, field=change.field)
     people = [child(value, "sender")] if "phone_number_id" in recipient else [child(value, "sender"), recipient]

@@ -84,7 +84,8 @@ def _members(written: Written) -> tuple[Members, str | None] | None:
         text = _text(members)
     except UnreadableBody:
         return None
-    return None if any(member in told for member in (*_REPLACED, "messaging_product", type_)) else (members, text)
+    replaced = (*_REPLACED, "messaging_product", type_ if isinstance(type_, str) else "type")
+    return None if any(member in told for member in replaced) else (members, text)
 
 
 def _body(kept: Members, name: str, language: str, text: str | None) -> bytes | None:

@@ -34,7 +34,7 @@ from gatekeeper.meta.events import (
     TemplateStatus,
     VolumeTier,
 )
-from gatekeeper.meta.lenient import Json, child, text
+from gatekeeper.meta.lenient import Json, child, number, text
 
 __all__ = [
     "AccountUpdate",
@@ -132,7 +132,7 @@ def _change(item: Json, waba_id: str, where: str) -> Iterator[Event]:
         field=field,
         value=value,
         waba_id=waba_id,
-        phone_number_id=text(metadata.get("phone_number_id")) or "",
+        phone_number_id=number(metadata.get("phone_number_id")) or "",
         own_number=text(metadata.get("display_phone_number")),
         contacts=[contact if isinstance(contact, dict) else {} for contact in contacts] if isinstance(contacts, list) else [],
     )

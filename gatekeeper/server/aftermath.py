@@ -22,7 +22,7 @@ from gatekeeper.server.upstream import MOST_ANSWER, UpstreamAnswer
 from gatekeeper.telemetry import FAULT
 
 _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
-_PAUSE_S = 0.5
+_PAUSE_S = 0.1
 MOST_OWED = 10_000
 
 

@@ -20,7 +20,7 @@ from gatekeeper.server.callers import CHALLENGE, REFUSALS, Callers
 from gatekeeper.server.lending import hold_body_plain, lender
 
 _MOST = 500
-_LAST_SECOND = 253_402_300_800  # the year 10000
+_LAST_SECOND = 253_370_764_800  # the year 9999, whose months our calendar does not see the end of
 
 
 class _Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

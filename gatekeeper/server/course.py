@@ -64,18 +64,19 @@ class Record:
 
     def __init__(self, metrics: Metrics, log: Any) -> None:
         self._metrics = metrics
-        self._callers = Few()
+        self._callers, self._categories = Few(), Few()
         self._decisions, self._upstream, self._answers = map(Labelled, (metrics.decisions, metrics.upstream, metrics.answers))
         self._log: structlog.stdlib.BoundLogger = log
 
     def write(self, course: Course, decision: Decision, *, dry: bool = False) -> None:
         """Write the one line, and count."""
         if not dry:
-            self._decisions.of(decision.verdict, decision.reason, decision.category or "none").inc()
+            category = self._categories.of(decision.category or "none")
+            self._decisions.of(decision.verdict, decision.reason, category).inc()
             if decision.forwards and decision.price_bound is PriceBound.UNKNOWN:
                 self._metrics.unpriced.labels(decision.currency or "none").inc()
             if decision.category_pending:
-                self._metrics.pending_categories.labels(decision.category or "none", decision.category_pending).inc()
+                self._metrics.pending_categories.labels(category, decision.category_pending).inc()
             for hit in decision.hits:
                 self._metrics.hits.labels(hit.reason, hit.name or "", "annotated" if decision.forwards else "blocked").inc()
             for hit in decision.unkept:

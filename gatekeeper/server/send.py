@@ -16,7 +16,7 @@ from aiohttp import web
 from gatekeeper.core.decision import SECOND_MS, Decision, passed_unread, refused
 from gatekeeper.core.errors import UpstreamError
 from gatekeeper.core.recipients import masked
-from gatekeeper.core.vocabulary import Reason, Refusal
+from gatekeeper.core.vocabulary import Reason, Refusal, State
 from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer
@@ -101,7 +101,8 @@ class Sends:
             return response
 
         def refuse(refusal: Refusal, reason: Reason) -> web.Response:
-            return self._refuse(course, refusal, refused(reason, refusal=refusal))
+            state = State.DEGRADED if reason is Reason.LEDGER_UNAVAILABLE else State.WARM
+            return self._refuse(course, refusal, refused(reason, refusal=refusal, state=state))
 
         said = body or query_of(request).encode("utf-8", "replace")
         return await self._repeats.once(

@@ -19,6 +19,7 @@ from gatekeeper.settings import Upstream as UpstreamSettings
 _SENDS, _STREAMS = 1024, 512  # on their way at once
 MOST_ANSWER = 4 << 20
 _LONGEST_KEPT = 256
+_FINAL = 200  # what is below, 101 too, is no answer to a send
 _NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -99,6 +100,8 @@ class Upstream:
                     method, self._url(path), headers=headers, data=data, allow_redirects=False, timeout=self._whole
                 ) as answer,
             ):
+                if answer.status < _FINAL:
+                    raise aiohttp.ClientPayloadError
                 text = await self._bounded(answer)
                 self.reachable = True
                 return UpstreamAnswer(answer.status, answer.reason or "", CIMultiDict(answer.headers), text)

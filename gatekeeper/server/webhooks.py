@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Metric
 _MOST = 4 << 20
 _SIGNATURE = "X-Hub-Signature-256"
 _TRACE = "gatekeeper-webhook"
+_MOST_TOLD = 20  # lines on bad items of one webhook: how many there were stands in its own line
 
 
 class Webhooks:
@@ -79,9 +81,8 @@ class Webhooks:
             return self._answer(415, "The Content-Encoding is not one of gzip, deflate and identity.")
         except ValueError as error:
             return self._answer(400, f"The body is not a webhook: {error}")
-        for event in events:
-            if isinstance(event, meta.Broken):
-                self._log.warning(ITEM_SKIPPED, where=event.where, why=event.why, phone_number_id=event.phone_number_id)
+        for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
+            self._log.warning(ITEM_SKIPPED, where=bad.where, why=bad.why, phone_number_id=bad.phone_number_id)
         try:
             settlements = await self._engine.absorb(events, now=self._now())
             await self._flushing.heard(events, now=self._now())

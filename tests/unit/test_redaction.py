@@ -137,7 +137,6 @@ KEPT_STRINGS: dict[str, set[str]] = {
     "calls": {
         "calls.from",
         "calls.to",
-        "metadata.phone_number_id",
         "statuses.recipient_id",
         "statuses.recipient_user_id",
     },
@@ -165,7 +164,6 @@ KEPT_STRINGS: dict[str, set[str]] = {
         "messages.system.wa_id",
         "messages.type",
         "metadata.display_phone_number",
-        "metadata.phone_number_id",
         "statuses.conversation.origin.type",
         "statuses.id",
         "statuses.parent_recipient_user_id",
@@ -180,7 +178,6 @@ KEPT_STRINGS: dict[str, set[str]] = {
         "statuses.status",
     },
     "messaging_handovers": {
-        "recipient.phone_number_id",
         "sender.phone_number",
         "sender.user_id",
     },
@@ -189,7 +186,6 @@ KEPT_STRINGS: dict[str, set[str]] = {
         "messages.id",
         "messages.type",
         "metadata.display_phone_number",
-        "metadata.phone_number_id",
         "standby.messages.from",
         "standby.messages.id",
         "standby.messages.type",
@@ -201,7 +197,6 @@ KEPT_STRINGS: dict[str, set[str]] = {
         "new_category",
     },
     "user_id_update": {
-        "metadata.phone_number_id",
         "user_id_update.parent_user_id.current",
         "user_id_update.parent_user_id.previous",
         "user_id_update.user_id.current",
@@ -209,7 +204,6 @@ KEPT_STRINGS: dict[str, set[str]] = {
         "user_id_update.wa_id",
     },
     "user_preferences": {
-        "metadata.phone_number_id",
         "user_preferences.category",
         "user_preferences.user_id",
         "user_preferences.wa_id",
