@@ -1,5 +1,5 @@
 """
-Own the course of a webhook: events → records → clocks, settlements and names, in two round trips however many events there are.
+Own the course of a webhook: events → records → clocks, settlements and names, in few round trips however many events there are.
 
 Every effect may happen twice, so that Meta's own repetition is the queue: what the ledger did not take is said again.
 """
@@ -18,17 +18,17 @@ from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
+from gatekeeper.engine.batch import Batch
 from gatekeeper.engine.directory import NUMBERS, Directory, Number, bounded
 from gatekeeper.engine.facts import News
 from gatekeeper.engine.naming import renamed, told
 from gatekeeper.engine.registry import Registry
 from gatekeeper.engine.words import billed_by, when, word_of
 from gatekeeper.ledger import calls, keys
-from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.ledger import Ledger, settled
 from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
-from gatekeeper.telemetry import Few, Metrics
+from gatekeeper.telemetry import Few, Labelled, Metrics
 
 _DELIVERED = ("delivered", "read")
 _FAILED = "failed"
@@ -37,33 +37,6 @@ _WATCH_EVERY_MS = 60_000
 _IGNORED = "ignored"
 _encode_status = msgspec.msgpack.Encoder().encode
 _decode_status = msgspec.msgpack.Decoder(meta.Status).decode
-
-
-class _Batch:
-    """The calls that a webhook comes to, and what is to be read from their answers."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.settling: dict[int, tuple[Settling, int]] = {}
-        self.parking: dict[int, meta.Status] = {}
-        self.failed: set[str] = set()
-
-    def add(
-        self,
-        call: Call,
-        *,
-        settling: Settling | None = None,
-        quote: int = UNKNOWN_PRICE,
-        parking: meta.Status | None = None,
-    ) -> None:
-        if settling is not None:
-            self.settling[len(self.calls)] = settling, quote
-        if parking is not None:
-            self.parking[len(self.calls)] = parking
-        self.calls.append(call)
-
-    def add_all(self, calls: Sequence[Call]) -> None:
-        self.calls.extend(calls)
 
 
 class Intake:
@@ -90,6 +63,7 @@ class Intake:
         self._watching = watching
         self._watched: dict[str, int] = {}
         self._categories = Few()
+        self._events, self._settlements = Labelled(metrics.webhooks), Labelled(metrics.settlements)
 
     def follow(self, policy: Policy, book: Rulebook) -> None:
         """Go by this policy and these rules from now on."""
@@ -101,15 +75,19 @@ class Intake:
 
         LedgerError: some of it is not in the ledger, so Meta must say it again.
         """
-        batch = _Batch()
+        batch = Batch(self._ledger)
         records, words = await self._records(events), dict[tuple[str, str], Word]()
-        for event in events:
-            self._metrics.webhooks.labels(type(event).__name__).inc()
-            try:
-                await self._take(event, records, words, batch, now=now)
-            except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
-                self._metrics.webhooks.labels("OutOfTime").inc()
-        answers = await self._ledger.run(batch.calls, behind=True)
+        try:
+            for event in events:
+                self._events.of(type(event).__name__).inc()
+                try:
+                    await self._take(event, records, words, batch, now=now)
+                except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
+                    self._events.of("OutOfTime").inc()
+                await batch.flow()
+            answers = await batch.answers()
+        finally:
+            await batch.give_up()
         found = [self._settlement(settling, quote, answers[n]) for n, (settling, quote) in batch.settling.items()]
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
         if overtaken:  # their send was accepted between our reading and our parking
@@ -121,7 +99,7 @@ class Intake:
         event: meta.Event,
         records: dict[tuple[str, str], Record],
         words: dict[tuple[str, str], Word],
-        batch: _Batch,
+        batch: Batch,
         *,
         now: int,
     ) -> None:
@@ -148,17 +126,17 @@ class Intake:
         wanted = [((await self._directory.seen(status)).tag, status.wamid) for status in statuses]
         return await self._ledger.records(list(dict.fromkeys(wanted)))
 
-    def _tier(self, event: meta.VolumeTier, batch: _Batch) -> None:
+    def _tier(self, event: meta.VolumeTier, batch: Batch) -> None:
         """Meta says which volume tier a portfolio has come to: it counts over all partners, and we only our own."""
         market = self._book.markets.named(event.region)
         account = self._directory.account(event.waba_id)
         if market is None or account is None:
-            self._metrics.webhooks.labels("UnknownTier").inc()
+            self._events.of("UnknownTier").inc()
             return
         meter = volume_meter(event.category, market, account, self._book, month=event.month)
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
 
-    async def _heard(self, event: meta.Inbound | meta.Call | meta.Preference | meta.Handover, batch: _Batch, *, now: int) -> None:
+    async def _heard(self, event: meta.Inbound | meta.Call | meta.Preference | meta.Handover, batch: Batch, *, now: int) -> None:
         """Something that a user did, or that was done with a user's thread."""
         number = await self._directory.seen(event)
         await self._watch(number, now=now)
@@ -187,7 +165,7 @@ class Intake:
         status: meta.Status,
         records: dict[tuple[str, str], Record],
         words: dict[tuple[str, str], Word],
-        batch: _Batch,
+        batch: Batch,
         *,
         now: int,
     ) -> None:
@@ -228,7 +206,7 @@ class Intake:
         batch.add(calls.settle(number.tag, settling, status.wamid, record.thread), settling=settling, quote=record.quote)
 
     def _believe(
-        self, number: Number, status: meta.Status, record: Record | None, word: Word | None, batch: _Batch, *, at: int, now: int
+        self, number: Number, status: meta.Status, record: Record | None, word: Word | None, batch: Batch, *, at: int, now: int
     ) -> None:
         """Move the thread's clocks by Meta's own word."""
         if status.group:
@@ -258,7 +236,7 @@ class Intake:
             return None
         made = settle(settling, outcome)
         category = self._categories.of(made.category or "none")
-        self._metrics.settlements.labels(str(made.delivered).lower(), category, str(made.charged).lower()).inc()
+        self._settlements.of(str(made.delivered).lower(), category, str(made.charged).lower()).inc()
         if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
             direction = "above" if made.price > quote else "below"
             self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))

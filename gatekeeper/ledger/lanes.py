@@ -179,6 +179,10 @@ class Lane:
             await self._pool.ensure_connection(connection)
             await connection.send_packed_command(packed, check_health=False)
             answers = [await _read(connection) for _ in packed]
+        except RuntimeError as error:  # uvloop's word for a connection that was closed under us
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+            raise redis.ConnectionError(str(error)) from None
         except BaseException:
             await connection.disconnect(nowait=True)  # what it answers later is nobody's
             await self._pool.release(connection)
