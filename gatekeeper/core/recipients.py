@@ -65,12 +65,16 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def known(self) -> list[str]:
         """Each in its canonical form and once, the most exact first."""
+        if not self.user_id and not self.parent_user_id:
+            return [canonical(self.wa_id)] if self.wa_id else []
         return list(dict.fromkeys(canonical(name) for name in (self.user_id, self.parent_user_id, self.wa_id) if name))
 
     @property
     def links(self) -> list[Link]:
         """Each leads to the most exact."""
-        known = [name for name in self.known if exactness(name)]
+        known = self.known
+        if len(known) > 1:
+            known = [name for name in known if exactness(name)]
         return [Link(name, known[0]) for name in known[1:]]
 
 
