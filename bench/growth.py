@@ -33,7 +33,10 @@ for n = tonumber(ARGV[2]), tonumber(ARGV[3]) do
 end
 """
 CHUNK = 10_000
-CONVERSATIONS = ("marketing", "utility", "authentication", "service", "referral_conversion")
+FULL: dict[str, tuple[str, ...]] = {
+    "every clock of today's rules": (),
+    "and every conversation of older ones": ("marketing", "utility", "authentication", "service", "referral_conversion"),
+}
 SAMPLE = 2000
 STEPS = 10
 MIB = 1 << 20
@@ -53,11 +56,11 @@ async def fill(scene: decision.Scene, source: str, count: int) -> float:
     return (await used(scene) - before) / count
 
 
-async def every_clock(scene: decision.Scene) -> str:
-    """Make a thread with all clocks open, by the script that opens them; its key."""
+async def every_clock(scene: decision.Scene, n: int, categories: Sequence[str]) -> str:
+    """Make a thread with all clocks open, and conversations of these categories, by the script that opens them; its key."""
     now = int(time.time() * 1000)
-    clocks = [clock.value for clock in Clock] + [conversation(category) for category in CONVERSATIONS]
-    key = keys.thread(wire.WABA, wire.NUMBER, str(wire.FIRST - 2))
+    clocks = [clock.value for clock in Clock] + [conversation(category) for category in categories]
+    key = keys.thread(wire.WABA, wire.NUMBER, str(wire.FIRST - n))
     opened = [Change(kind="open", clock=clock, at=now, ends=now + keys.DAY_MS) for clock in clocks]
     await scene.ledger.run([calls.observe(key, opened, now=now)])
     return key
@@ -86,17 +89,16 @@ async def threads(report: Report, stack: contextlib.AsyncExitStack, where: Path,
                 time.perf_counter() - began,
             ]
         )
-    small = scenes[given.threads[0]]
-    full = await every_clock(small)
     home = where / "full"
     home.mkdir()
     url = stack.enter_context(parts.redis_server(home, cores.redis))
     empty = decision.Scene(parts.config(home, upstream=9, ledger=url), url, wire.KINDS["text"], [wire.FIRST])
     stack.push_async_callback(empty.close)
-    key = await every_clock(empty)
-    weights.append(
-        ["every clock", given.threads[0], await small.client.memory_usage(full), await fill(empty, key, given.threads[0]), None]
-    )
+    for n, (name, categories) in enumerate(FULL.items(), start=2):
+        await empty.client.flushall()
+        key = await every_clock(empty, n, categories)
+        size = await empty.client.memory_usage(key)
+        weights.append([name, given.threads[0], size, await fill(empty, key, given.threads[0]), None])
 
     parts.pin(cores.measured)
     seen: dict[int, list[decision.Course]] = {size: [] for size in scenes}

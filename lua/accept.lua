@@ -20,7 +20,9 @@ Expires  the message keeps the reservation's lifetime
 local reservation_key, message_key, parked_key, spend_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local state, cell, quote, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
-if redis.call('EXISTS', reservation_key) == 0 or redis.call('EXISTS', message_key) == 1 then return {} end
+-- Who asks again did not hear the answer.
+if redis.call('EXISTS', message_key) == 1 then return redis.call('LRANGE', parked_key, 0, -1) end
+if redis.call('EXISTS', reservation_key) == 0 then return {} end
 
 -- Take it all.
 redis.call('RENAME', reservation_key, message_key)
@@ -30,6 +32,4 @@ local place = redis.call('HGET', message_key, 'turn')
 if place then redis.call('HINCRBY', spend_key, 'a#' .. cell, 1) end
 if place == '1' then redis.call('HINCRBY', spend_key, 't#' .. cell, 1) end
 book(spend_key, 'o', '', quote, lifetime)
-local parked = redis.call('LRANGE', parked_key, 0, -1)
-redis.call('DEL', parked_key)
-return parked
+return redis.call('LRANGE', parked_key, 0, -1)  -- they stay until they expire: the answer may not arrive

@@ -23,6 +23,14 @@ PATIENCE_MS = 10_000
 FOR_EVER = -1
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here, where pytest looks for options whether it is given all tests or `tests/faults` alone."""
+    group = parser.getgroup("faults", "the fault harness of tests/faults")
+    group.addoption("--long", action="store_true", help="inject many faults at random and write README's table")
+    group.addoption("--faults", type=int, metavar="N", help="so many, instead of 1000 or of each one once")
+    group.addoption("--seed", type=int, metavar="SEED", help="the schedule of an earlier run")
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """
