@@ -17,6 +17,7 @@ TABLES = {
     "webhooks": 2,
     "growth": 4,
     "start": 2,
+    "clients": 1,
 }
 
 
