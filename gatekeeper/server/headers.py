@@ -7,6 +7,7 @@ from multidict import CIMultiDict
 from gatekeeper.core.decision import Decision
 
 # Beside these: Gatekeeper-Id, -Verdict, -Reason and -State, which every gated send has, and Server-Timing.
+_TIMING = "Server-Timing"
 HEADERS = {
     "category": "Gatekeeper-Category",
     "category_pending": "Gatekeeper-Category-Pending",
@@ -44,7 +45,7 @@ def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, 
     if decision.rule:
         headers["Gatekeeper-Rule"] = _plain(decision.rule)
     headers["Gatekeeper-State"] = decision.state.value
-    headers["Server-Timing"] = (
+    headers[_TIMING] = (
         f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
     )
     return headers
@@ -57,9 +58,8 @@ def _plain(name: str) -> str:
 
 def added(theirs: CIMultiDict[str], ours: dict[str, str]) -> CIMultiDict[str]:
     """The upstream's headers with ours; a `Server-Timing` of its own stays beside ours."""
-    for name, value in ours.items():
-        if name == "Server-Timing":
-            theirs.add(name, value)
-        else:
-            theirs[name] = value
+    timing = ours.pop(_TIMING, None)
+    theirs.update(ours)
+    if timing is not None:
+        theirs.add(_TIMING, timing)
     return theirs
