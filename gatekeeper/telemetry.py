@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import logging
 import os
 import sys
@@ -211,4 +212,8 @@ def _line(_: Any, level: str, said: Any) -> str:
         said.pop("exc_info", None)
     event = said.pop("event")
     at = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return _encode({**said, "level": level, "at": at, "event": event}).decode()
+    line = {**said, "level": level, "at": at, "event": event}
+    try:
+        return _encode(line).decode()
+    except UnicodeEncodeError:  # half a character: no line is lost for it
+        return json.dumps(line, default=str)

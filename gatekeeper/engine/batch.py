@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.settlement import Settling
 from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.ledger.calls import Call
@@ -67,8 +65,9 @@ class Batch:
         """Run no more than what is on its way."""
         if self._going is not None:
             self._going.cancel()
-            with contextlib.suppress(asyncio.CancelledError, LedgerError):
-                await self._going
+            await asyncio.wait([self._going])
+            if not self._going.cancelled():
+                self._going.exception()  # who asked for the answers has had it
 
     async def _run(self, some: Sequence[Call], before: asyncio.Task[None] | None) -> None:
         if before is not None:

@@ -69,7 +69,7 @@ class Intake:
         """Go by this policy and these rules from now on."""
         self._policy, self._book = policy, book
 
-    async def absorb(self, events: Sequence[meta.Event], *, now: int) -> list[Settlement]:
+    async def absorb(self, events: Sequence[meta.Event], *, now: int, again: bool = False) -> list[Settlement]:
         """
         Take in what a webhook says; the settlements that it made come back.
 
@@ -90,8 +90,10 @@ class Intake:
             await batch.give_up()
         found = [self._settlement(settling, quote, answers[n]) for n, (settling, quote) in batch.settling.items()]
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
-        if overtaken:  # their send was accepted between our reading and our parking
-            found += await self.absorb(overtaken, now=now)
+        if overtaken and not again:  # their send was accepted between our reading and our parking
+            found += await self.absorb(overtaken, now=now, again=True)
+        elif overtaken:  # of records that another version of ours wrote
+            self._events.of("Unreadable").inc(len(overtaken))
         return [settlement for settlement in found if settlement is not None]
 
     async def _take(

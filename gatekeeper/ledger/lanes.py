@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -23,6 +24,7 @@ from gatekeeper.ledger import keys
 from gatekeeper.ledger.patience import in_time
 
 PROBE_S = 0.5
+_CLOSED = "the ledger is closed"
 MOST = 100  # commands of one trip: answered well within the time-out, and others wait behind them
 _ENOUGH = 16  # for a trip that does not wait for the end of the turn
 _TRIPS = 2  # on their way at once: while one is answered the next is written
@@ -64,6 +66,7 @@ class Lane:
         self._on_change = on_change
         self._probe = probe
         self._first, self._then = deque[_Unit](), deque[_Unit]()
+        self._closed = False
         self._kept: Any = None  # the connection that was used last: giving it back each time costs more than a question
         self._going = 0
         self._due = False
@@ -77,6 +80,8 @@ class Lane:
         """
         if not self.up:
             raise LedgerError(f"the ledger is away: {self.why}")
+        if self._closed:
+            raise LedgerError(_CLOSED)
         if not (self._going or self._first or self._then):
             return await self._alone(key, commands)
         loop = asyncio.get_running_loop()
@@ -98,7 +103,8 @@ class Lane:
 
     async def close(self) -> None:
         """Drop every connection, and whoever still waits."""
-        self._fail("the ledger is closed")
+        self._closed = True
+        self._fail(_CLOSED)
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -112,7 +118,7 @@ class Lane:
         try:
             async with in_time(self._timeout, pressed=self._presses):
                 answers = await self._travel(_packed(commands))
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - as for a trip
             raise LedgerError(self._lost(key, error)) from None
         finally:
             self._going -= 1
@@ -131,7 +137,11 @@ class Lane:
         self._due = False
         while self._going < _TRIPS and (units := self._next()):
             self._going += 1
-            self._start(self._trip(units))
+            self._start(self._trip(units)).add_done_callback(partial(self._ended, units))
+
+    def _ended(self, units: list[_Unit], _trip: asyncio.Task[None]) -> None:
+        """Whoever has no answer by now gets none: a trip that is cancelled before its first step cannot say so itself."""
+        self._fail(_CLOSED, units)
 
     def _next(self) -> list[_Unit]:
         """The next to go together."""
@@ -149,11 +159,8 @@ class Lane:
         try:
             async with in_time(self._timeout, pressed=self._presses):
                 answers = await self._travel([packed for unit in units for packed in unit.commands])
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the client breaks on, those who asked must hear of it
             self._fail(self._lost(units[0].key, error), units)
-        except BaseException:
-            self._fail("the ledger is closed", units)
-            raise
         else:
             self._arrived(units, answers)
         finally:
@@ -179,11 +186,7 @@ class Lane:
             await self._pool.ensure_connection(connection)
             await connection.send_packed_command(packed, check_health=False)
             answers = [await _read(connection) for _ in packed]
-        except RuntimeError as error:  # uvloop's word for a connection that was closed under us
-            await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
-            raise redis.ConnectionError(str(error)) from None
-        except BaseException:
+        except BaseException:  # RuntimeError too: uvloop's word for a connection that was closed under us
             await connection.disconnect(nowait=True)  # what it answers later is nobody's
             await self._pool.release(connection)
             raise
@@ -197,10 +200,10 @@ class Lane:
         """Leave the node alone until it serves again; why, in words."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self._fail(said)
-        if self.up:
+        if self.up and not self._closed:
             self.up, self.why = False, said
-            self._on_change()
             self._start(self._recover(key))
+            self._on_change()
         return said
 
     def _fail(self, said: str, units: list[_Unit] | None = None) -> None:
@@ -217,15 +220,16 @@ class Lane:
         """Ask every so often until the node serves again."""
         while not self.up:
             await asyncio.sleep(PROBE_S)
-            with contextlib.suppress(RedisError, OSError, TimeoutError, LedgerError):
+            with contextlib.suppress(Exception):  # whatever it is, the node is not there yet
                 await self._pool.disconnect()  # to what was there before
                 self.up = await self._probe(key)
         self._on_change()
 
-    def _start(self, going: Any) -> None:
+    def _start(self, going: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(going)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def probing(key: str) -> Command:

@@ -16,6 +16,7 @@ from gatekeeper.ledger.clients import Place
 from gatekeeper.ledger.lanes import PROBE_S, Command, Lane, probing
 
 _MIGRATING_S = 0.01
+_NODES = ("CLUSTER", "SLOTS")
 _REDIRECTED = (AskError, TryAgainError)  # a MovedError is an AskError
 
 
@@ -83,7 +84,7 @@ class Cluster:
         self._lanes: dict[Place, Lane] = {}
         self._slots: list[Place | None] = []
         self._looking: asyncio.Task[None] | None = None
-        self._one = asyncio.Lock()
+        self._one, self._looked = asyncio.Lock(), asyncio.Event()
         self._up = self._found = True
 
     @property
@@ -104,8 +105,9 @@ class Cluster:
 
     async def find(self) -> None:
         """Wait until it was looked for the nodes once; LedgerError when there were none."""
-        if self._looking is None:
-            await self._look()
+        if not self._looked.is_set() and self._looking is None:
+            self._look_again()
+        await self._looked.wait()  # many that wait share one look
         if not self._slots:
             self._look_again()
             raise LedgerError("no node of the cluster answers")
@@ -168,11 +170,11 @@ class Cluster:
         """Look for the nodes anew: another one may have taken over the slots of this one, which is forgotten then."""
         await self._look()
         lane = self._lanes[place]
-        if self.lane(key) is not lane:
+        if (self.lane(key) is not lane) if key else (place not in self._slots):
             del self._lanes[place]
             return True
-        [answer] = await lane.direct([probing(key)])
-        return not isinstance(answer, Exception)
+        [answer] = await lane.direct([probing(key) if key else _NODES])
+        return not isinstance(answer, Exception) or type(answer) is AskError  # it is giving this slot away, and serves the others
 
     def _changed(self) -> None:
         if self.up != self._up:
@@ -204,11 +206,12 @@ class Cluster:
                 await asyncio.gather(*asked, return_exceptions=True)
             self._slots = best or self._slots
             self._found = bool(best)
+            self._looked.set()
         self._changed()
 
     async def _told(self, place: Place) -> list[Place | None]:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
-            [answer] = await self._lane_of(place).direct([("CLUSTER", "SLOTS")])
+            [answer] = await self._lane_of(place).direct([_NODES])
             if isinstance(answer, list) and answer:
                 return _slots(answer, place)
         return []

@@ -52,21 +52,24 @@ class Aftermath:
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Tell it now; what it cannot be told even now stays for later."""
-        while self._owed:
+        """Tell it now, once round; what it cannot be told even now stays for later."""
+        for _ in range(len(self._owed)):
             tell = self._owed.popleft()
             try:
                 await tell()
+            except asyncio.CancelledError:
+                self._owed.appendleft(tell)  # whoever stops us catches up
+                raise
             except LedgerError:
-                self._owed.append(tell)  # behind the others, should it be the one that is wrong
-                return
+                self._owed.append(tell)
             except Exception as error:  # noqa: BLE001 - one that is broken costs the others nothing
                 self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
-        self._due.clear()
+        if not self._owed:
+            self._due.clear()
 
     def owe(self, tell: Callable[[], Awaitable[object]]) -> None:
         """Keep it for later; the oldest of too many is given up, and what it held stays held."""
-        if len(self._owed) == MOST_OWED:
+        if len(self._owed) >= MOST_OWED:
             self._owed.popleft()
             self._log.warning(
                 FAULT, source=LedgerError.source, what="an answer was given up", error="too many wait for the ledger"

@@ -7,9 +7,9 @@ import contextlib
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -54,10 +54,24 @@ def unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+_Runner = TypeVar("_Runner", bound=web.BaseRunner)
+
+
 class Gate:
     """A running gate: its listeners' addresses, until the context ends."""
 
-    def __init__(self, url: str, admin_url: str, engine: Engine, settings: Settings, reload: Reload, flushing: Flushing) -> None:
+    def __init__(
+        self,
+        url: str,
+        admin_url: str,
+        engine: Engine,
+        settings: Settings,
+        reload: Reload,
+        flushing: Flushing,
+        leave: Callable[[], Awaitable[None]],
+    ) -> None:
+        """*leave*: take leave of whoever is connected, before the context ends."""
+        self.leave = leave
         self.reload = reload
         self.flushing = flushing
         self.url = url
@@ -97,10 +111,10 @@ async def running(
         upstream = Upstream(settings.upstream)
         stack.push_async_callback(upstream.close)
         apps = await stack.enter_async_context(session())
+        aftermath = _aftermath(engine, log, now, stack)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         forwarding = Forwarding(settings.webhook, apps, courses, metrics, log)
-        aftermath, held, flushing = _holding(engine, upstream, courses, settings, metrics, log, now, stack)
-        webhooks = Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now)
+        held, flushing = _holding(engine, upstream, courses, aftermath, settings, metrics, log, now, stack)
         callers = Callers(settings.caller, metrics, log)
         sends = Sends(
             engine,
@@ -130,18 +144,24 @@ async def running(
         for task in (_balanced(engine), reload.watch(), aftermath.make_up()):
             stack.callback(courses.create_task(task).cancel)
         listener = Listener(
-            sends, webhooks, SideDoors(sends, upstream, settings.server.max_body), held, settings.webhook.path, log, courses
+            sends,
+            Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now),
+            SideDoors(sends, upstream, settings.server.max_body),
+            held,
+            settings.webhook.path,
+            log,
+            courses,
         )
         grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)
         admin = Admin(engine, upstream, settings, metrics, now, reload, callers=callers, log=log)
         app = admin.application(*(graph.customer_routes() if graph else ()))
         await _listen(web.AppRunner(app, access_log=None, shutdown_timeout=1), admin_bound, stack)
-        await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
+        runner = await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
         stack.callback(forwarding.stop, grace)
         if reads:
             await stack.enter_async_context(rounds.going(settings.account))
-        yield Gate(url_of(bound), url_of(admin_bound), engine, settings, reload, flushing)
+        yield Gate(url_of(bound), url_of(admin_bound), engine, settings, reload, flushing, lambda: listener.leave(runner, grace))
 
 
 async def _engine(
@@ -163,19 +183,25 @@ async def _engine(
     return RecordedEngine(settings, book, ledger, metrics, recording=recording, reader=reader)
 
 
+def _aftermath(engine: Engine, log: Any, now: Callable[[], int], stack: contextlib.AsyncExitStack) -> Aftermath:
+    """What follows Meta's answers up, and is told of the last of them when all courses have ended."""
+    aftermath = Aftermath(engine, log, now)
+    stack.push_async_callback(aftermath.catch_up)
+    return aftermath
+
+
 def _holding(
     engine: Engine,
     upstream: Upstream,
     courses: asyncio.TaskGroup,
+    aftermath: Aftermath,
     settings: Settings,
     metrics: Metrics,
     log: Any,
     now: Callable[[], int],
     stack: contextlib.AsyncExitStack,
-) -> tuple[Aftermath, Held, Flushing]:
-    """What follows Meta's answers up, what lets sends wait for their recipients, and what sends them then."""
-    aftermath = Aftermath(engine, log, now)
-    stack.push_async_callback(aftermath.catch_up)
+) -> tuple[Held, Flushing]:
+    """What lets sends wait for their recipients, and what sends them then."""
     patience = settings.upstream.timeout + MARGIN_MS
     holding = Holding(engine, patience_ms=patience)
     held = Held(engine, holding, metrics, log, now, patience_ms=patience)
@@ -183,7 +209,7 @@ def _holding(
     flushing = Flushing(engine, holding, upstream, courses, metrics, log, now, aftermath=aftermath, most=most)
     courses.create_task(flushing.watch())
     stack.callback(flushing.stop, settings.server.grace / 1000)
-    return aftermath, held, flushing
+    return held, flushing
 
 
 async def _sandbox(
@@ -253,11 +279,12 @@ def _ledger(url: str, settings: Settings, metrics: Metrics, log: Any, stack: con
     return ledger
 
 
-async def _listen(runner: web.BaseRunner, bound: socket.socket, stack: contextlib.AsyncExitStack) -> None:
+async def _listen(runner: _Runner, bound: socket.socket, stack: contextlib.AsyncExitStack) -> _Runner:
     """Accept connections until the gate stops."""
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, bound, backlog=BACKLOG).start()
+    return runner
 
 
 def _with_secrets(settings: Settings) -> Settings:

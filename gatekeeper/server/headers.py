@@ -45,9 +45,7 @@ def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, 
     if decision.rule:
         headers["Gatekeeper-Rule"] = _plain(decision.rule)
     headers["Gatekeeper-State"] = decision.state.value
-    headers[_TIMING] = (
-        f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
-    )
+    headers[_TIMING] = f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
     return headers
 
 

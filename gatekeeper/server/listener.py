@@ -18,6 +18,7 @@ from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.telemetry import FAULT
 
+_LEAVE_S, _LOOK_S = 1.0, 0.02  # who is under load has sent again by then
 _POST, _GET, _CONNECT = "POST", "GET", "CONNECT"
 _TRACE = "gatekeeper"
 _CHUNKED = "chunked"
@@ -47,6 +48,8 @@ class Listener:
         self._log = log
         self._courses = courses
         self._running: set[asyncio.Task[web.StreamResponse]] = set()
+        self.leaving = False
+        """Whether each answer is to be the last on its connection."""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """
@@ -57,11 +60,29 @@ class Listener:
         """
         course = self._answered(request)
         if not self._is_webhook(request) and gated(request.raw_path) is None:
-            return await course
-        task = self._courses.create_task(course)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+            response = await course
+        else:
+            task = self._courses.create_task(course)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            response = await asyncio.shield(task)
+        if self.leaving:
+            response.force_close()
+        return response
+
+    async def leave(self, runner: web.ServerRunner, grace: float) -> None:
+        """
+        Take no new connections, and let those that are there go after their next answer, or when they have been idle for long.
+
+        Whoever sends on a connection that is closed at that moment cannot tell whether it was heard.
+        """
+        for site in list(runner.sites):
+            await site.stop()
+        self.leaving = True
+        loop, server = asyncio.get_running_loop(), runner.server
+        ends = loop.time() + min(_LEAVE_S, grace)
+        while server is not None and server.connections and loop.time() < ends:  # noqa: ASYNC110 - aiohttp has no event for it
+            await asyncio.sleep(_LOOK_S)
 
     async def abandon(self, grace: float) -> None:
         """Let what is still running end, and break it off when the grace is over."""

@@ -54,6 +54,7 @@ async def _serve_one(
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
+        await gate.leave()
 
 
 async def _serve_many(settings: Settings, log: Any, stop: asyncio.Event, config: Path | None) -> None:

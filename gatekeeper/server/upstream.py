@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -68,15 +69,21 @@ class Upstream:
         self._base = URL(settings.base_url, encoded=True)
         self._timeout = settings.timeout / 1000
         connect = settings.connect_timeout / 1000
+        how: dict[str, Any] = {
+            "connector": aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),  # the queues are the limit
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "auto_decompress": False,
+            "skip_auto_headers": AUTOMATIC,
+            "trust_env": False,
+        }
+        read = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout)
+        self._passing = aiohttp.ClientSession(timeout=read, **how)
+        # What is sent has one limit for all of it.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),  # the queues are the limit
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=AUTOMATIC,
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout),
-            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect), connector_owner=False, **how
         )
-        self._whole = aiohttp.ClientTimeout(total=None, sock_connect=connect)  # what is sent has one limit for all of it
+        # aiohttp asks again by itself, where the method promises that twice is as good as once: a send promises nothing.
+        self._session._retry_connection = False  # noqa: SLF001 - it has no public switch
         self._sends, self._streams = _Queue(_SENDS), _Queue(_STREAMS)
         self._urls: dict[str, URL] = {}
         self.reachable: bool | None = None
@@ -84,6 +91,7 @@ class Upstream:
     async def close(self) -> None:
         """Drop every connection."""
         await self._session.close()
+        await self._passing.close()
 
     async def post(self, path: str, headers: CIMultiDict[str], body: bytes, *, method: str = "POST") -> UpstreamAnswer:
         """
@@ -96,9 +104,7 @@ class Upstream:
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                self._session.request(
-                    method, self._url(path), headers=headers, data=data, allow_redirects=False, timeout=self._whole
-                ) as answer,
+                self._session.request(method, self._url(path), headers=headers, data=data, allow_redirects=False) as answer,
             ):
                 if answer.status < _FINAL:
                     raise aiohttp.ClientPayloadError
@@ -122,7 +128,7 @@ class Upstream:
         """A pass-through request: nothing of it is kept in memory. UpstreamError: too many are on their way."""
         await self._streams.enter(self._timeout)
         try:
-            async with self._session.request(
+            async with self._passing.request(
                 method, self._url(path), headers=headers, data=body, allow_redirects=False
             ) as answer:
                 yield answer
