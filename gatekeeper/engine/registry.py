@@ -11,6 +11,7 @@ from collections import Counter
 import msgspec
 
 from gatekeeper.core.accounts import Account, Template, TemplateStatus
+from gatekeeper.core.caching import remember
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.engine import facts
 from gatekeeper.engine.directory import Number
@@ -51,6 +52,7 @@ class Registry:
         self._metrics = metrics
         self._accounts = {account.waba_id: account for account in accounts}
         self._facts: dict[str, _Facts] = {}
+        self._as_told: dict[str, tuple[Account, facts.Facts, Account]] = {}
         self._reading = Reading(ledger, reader, metrics)
         self._counts: dict[str, tuple[Counter[str], Counter[str]]] = {}
         self._shown: tuple[set[str], set[str]] = set(), set()
@@ -78,7 +80,7 @@ class Registry:
         if template is None and languages is not None and not _alike(language, languages):
             template = Template(name=name, language=language, status=TemplateStatus.DELETED)
         return Known(
-            account=facts.corrected(account, kept.said),
+            account=self._corrected(account, kept),
             version=kept.version if number.named else "",
             template=template,
             sure=languages is not None or not facts.has_shape(name, language, kept.said),
@@ -110,7 +112,7 @@ class Registry:
 
     async def account(self, number: Number, *, now: int) -> Account:
         """*number*'s account, as Meta says that it is; LedgerError."""
-        return facts.corrected(number.account, (await self._read(number, now=now)).said) if number.named else number.account
+        return self._corrected(number.account, await self._read(number, now=now)) if number.named else number.account
 
     def follow(self, accounts: tuple[Account, ...]) -> None:
         """Adopt changed accounts."""
@@ -153,6 +155,13 @@ class Registry:
         if number.named:  # only what an account names is kept: anybody can make up a number
             self._hold(account, kept, now=now)
         return kept
+
+    def _corrected(self, account: Account, kept: Kept) -> Account:
+        """The account as Meta says it is: one and the same as long as nobody says anything new, since plans are kept by it."""
+        found = self._as_told.get(account.waba_id)
+        if found is None or found[0] is not account or found[1] is not kept.said:
+            found = remember(self._as_told, account.waba_id, (account, kept.said, facts.corrected(account, kept.said)))
+        return found[2]
 
     def _hold(self, account: Account, kept: Kept, *, now: int) -> None:
         self._facts[account.waba_id] = _Facts(kept=kept, read_at=now)
