@@ -51,8 +51,11 @@ class Run:
             try:
                 await self._injected(schedule)
             finally:
-                for task in going:
-                    task.cancel()
+                waiting = set(going)
+                while waiting:  # redis-py may swallow a cancellation that comes while it looks at its connection
+                    for task in waiting:
+                        task.cancel()
+                    _, waiting = await asyncio.wait(waiting, timeout=0.2)
                 for ended in await asyncio.gather(*going, return_exceptions=True):
                     if isinstance(ended, Exception):
                         raise ended
