@@ -7,8 +7,6 @@ import json
 import pytest
 from sandboxed import CUSTOMER, NODE, NUMBER, TEMPLATES, WABA, installed
 
-pytestmark = pytest.mark.xdist_group("npm")  # what it sets up is set up once
-
 # What a text outside the window is to the user of an SDK: the class that it throws, or None where it returns Graph's error.
 REFUSED = {"whatsapp-api-js": None, "kapso": "GraphApiError", "great-detail": "HTTPError"}
 LISTING = ["kapso", "great-detail"]

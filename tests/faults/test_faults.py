@@ -7,8 +7,6 @@ from books import Invariant
 from faults import FAULTS
 from table import BEGIN, README, RESULT, markdown, placed, read
 
-pytestmark = pytest.mark.xdist_group("faults")  # what it sets up is set up once
-
 TOLD = {
     Invariant.LOST: "Who was told that a message was taken may rely on it.",
     Invariant.DOUBLED: "No message is sent twice.",

@@ -21,8 +21,6 @@ from recorded import keep_ledger
 from redis import Redis
 from story import Json
 
-pytestmark = pytest.mark.xdist_group("bill")  # what it sets up is set up once
-
 NOW = "by message"
 EVERY = pytest.mark.parametrize("lived", ERAS, indirect=True)
 TODAY = pytest.mark.parametrize("lived", [NOW], indirect=True)
