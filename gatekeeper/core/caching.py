@@ -9,9 +9,9 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-def remember(cache: dict[_K, _V], key: _K, value: _V) -> _V:
-    """Keep a value that can be made again; a cache that is full begins anew."""
-    if len(cache) >= _MOST:
-        cache.clear()
+def remember(cache: dict[_K, _V], key: _K, value: _V, *, most: int = _MOST) -> _V:
+    """Keep a value that can be made again; the oldest makes room for it."""
+    if len(cache) >= most:
+        cache.pop(next(iter(cache)))
     cache[key] = value
     return value

@@ -7,17 +7,15 @@ Bounded caches of one process; the ledger and the configuration have the truth.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TypeVar
 
 import msgspec
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.core.caching import remember
 from gatekeeper.core.recipients import canonical
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 _ALIASES = 100_000
 NUMBERS = 100_000
 
@@ -71,7 +69,7 @@ class Directory:
             waba_id = await self._ledger.waba_of(phone_number_id)
             found = self.unnamed(phone_number_id, waba_id)
             if waba_id:
-                bounded(self._learned, NUMBERS)[phone_number_id] = found
+                remember(self._learned, phone_number_id, found, most=NUMBERS)
         return found
 
     @staticmethod
@@ -86,9 +84,9 @@ class Directory:
         number = await self.number(pnid)
         if not number.named and event.waba_id and number.account.waba_id != event.waba_id:
             await self._ledger.learn_number(pnid, event.waba_id)
-            number = bounded(self._learned, NUMBERS)[pnid] = self.unnamed(pnid, event.waba_id)
+            number = remember(self._learned, pnid, self.unnamed(pnid, event.waba_id), most=NUMBERS)
         if isinstance(event, meta.Inbound) and event.own_number:
-            bounded(self._own, NUMBERS)[pnid] = canonical(event.own_number)
+            remember(self._own, pnid, canonical(event.own_number), most=NUMBERS)
         return number
 
     def own(self, phone_number_id: str) -> str:
@@ -101,17 +99,10 @@ class Directory:
 
     def bill(self, number: Number, recipient: str, billed: str) -> None:
         """Remember which number Meta bills: the market is that of it, not of what was dialled."""
-        bounded(self._billed, _ALIASES)[number.tag, recipient] = billed
+        remember(self._billed, (number.tag, recipient), billed, most=_ALIASES)
 
     def forget(self, names: Container[str]) -> None:
         """Remember of nobody with one of these names whom Meta bills for them."""
         for (tag, name), billed in list(self._billed.items()):
             if name in names or billed in names:
                 del self._billed[tag, name]
-
-
-def bounded(cache: dict[_K, _V], most: int) -> dict[_K, _V]:
-    """Make room for one more: the oldest goes."""
-    if len(cache) >= most:
-        cache.pop(next(iter(cache)))
-    return cache

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.recipients import Names
@@ -19,7 +20,7 @@ from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.batch import Batch
-from gatekeeper.engine.directory import NUMBERS, Directory, Number, bounded
+from gatekeeper.engine.directory import NUMBERS, Directory, Number
 from gatekeeper.engine.facts import News
 from gatekeeper.engine.naming import renamed, told
 from gatekeeper.engine.registry import Registry
@@ -253,7 +254,7 @@ class Intake:
         """Remember that this number is watched; not at every webhook."""
         if self._watching and now - self._watched.get(number.phone_number_id, 0) >= _WATCH_EVERY_MS:
             await self._ledger.watch(number.tag, number.phone_number_id, now=now)
-            bounded(self._watched, NUMBERS)[number.phone_number_id] = now
+            remember(self._watched, number.phone_number_id, now, most=NUMBERS)
 
     def _effects(self, number: Number) -> Effects:
         return Effects(self._book, number.account, reaction_opens=self._policy.reaction_opens_window, forever=keys.OPTED_OUT_MS)
