@@ -1,36 +1,21 @@
-"""Own the way to Meta: one client, the caller's bytes as they are, and which failure means that the body may have arrived."""
+"""Own the way to Meta: the caller's bytes as they are, how many at once, and which failure means that the body may have arrived."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
-import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from gatekeeper.core.caching import remember
 from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.http import AUTOMATIC
+from gatekeeper.server.lines import BrokenOff, Lines, NeverOpened, UpstreamAnswer
 from gatekeeper.settings import Upstream as UpstreamSettings
 
 _SENDS, _STREAMS = 1024, 512  # on their way at once
-MOST_ANSWER = 4 << 20
-_LONGEST_KEPT = 256
-_FINAL = 200  # what is below, 101 too, is no answer to a send
-_NEVER_OPENED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-
-
-class UpstreamAnswer(msgspec.Struct, frozen=True):
-    """What the upstream answered to a gated send: its status, headers and body as they came."""
-
-    status: int
-    reason: str
-    headers: CIMultiDict[str]
-    body: bytes
 
 
 class _Queue:
@@ -69,28 +54,22 @@ class Upstream:
         self._base = URL(settings.base_url, encoded=True)
         self._timeout = settings.timeout / 1000
         connect = settings.connect_timeout / 1000
-        how: dict[str, Any] = {
-            "connector": aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),  # the queues are the limit
-            "cookie_jar": aiohttp.DummyCookieJar(),
-            "auto_decompress": False,
-            "skip_auto_headers": AUTOMATIC,
-            "trust_env": False,
-        }
-        read = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout)
-        self._passing = aiohttp.ClientSession(timeout=read, **how)
-        # What is sent has one limit for all of it.
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect), connector_owner=False, **how
+        self._passing = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),  # the queues are the limit
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=AUTOMATIC,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=self._timeout),
         )
-        # aiohttp asks again by itself, where the method promises that twice is as good as once: a send promises nothing.
-        self._session._retry_connection = False  # noqa: SLF001 - it has no public switch
+        self._lines = Lines(self._base, connect_s=connect)
+        self._prefix = self._base.raw_path.rstrip("/")
         self._sends, self._streams = _Queue(_SENDS), _Queue(_STREAMS)
-        self._urls: dict[str, URL] = {}
         self.reachable: bool | None = None
 
     async def close(self) -> None:
         """Drop every connection."""
-        await self._session.close()
+        self._lines.close()
         await self._passing.close()
 
     async def post(self, path: str, headers: CIMultiDict[str], body: bytes, *, method: str = "POST") -> UpstreamAnswer:
@@ -102,24 +81,18 @@ class Upstream:
         data = body if body or method == "POST" else None
         await self._sends.enter(self._timeout)
         try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._session.request(method, self._url(path), headers=headers, data=data, allow_redirects=False) as answer,
-            ):
-                if answer.status < _FINAL:
-                    raise aiohttp.ClientPayloadError
-                text = await self._bounded(answer)
-                self.reachable = True
-                return UpstreamAnswer(answer.status, answer.reason or "", CIMultiDict(answer.headers), text)
-        except _NEVER_OPENED:
+            answer = await self._lines.ask(method, self._prefix + path, headers.items(), data, within_s=self._timeout)
+        except NeverOpened:
             self.reachable = False
             raise UpstreamError("the upstream cannot be reached", status=502, sent=False) from None
         except TimeoutError:
             raise UpstreamError("the upstream did not answer in time", status=504, sent=True) from None
-        except (aiohttp.ClientError, OSError):
+        except BrokenOff:
             raise UpstreamError("the upstream broke off before it answered", status=502, sent=True) from None
         finally:
             self._sends.leave()
+        self.reachable = True
+        return answer
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -136,25 +109,5 @@ class Upstream:
             self._streams.leave()
 
     def _url(self, target: str) -> URL:
-        # Built from its parts, for a URL that is parsed loses an empty query.
-        base, found = self._base, self._urls.get(target)
-        if found is None:
-            path = base.raw_path.rstrip("/") + target
-            found = URL.build(scheme=base.scheme, authority=base.raw_authority, path=path, encoded=True)
-            if len(target) <= _LONGEST_KEPT:
-                remember(self._urls, target, found)
-        return found
-
-    @staticmethod
-    async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
-        content = answer.content
-        if content.is_eof() and content.exception() is None and content.total_bytes <= MOST_ANSWER:  # it came with its head
-            return content.read_nowait()
-        chunks, size = [], 0
-        async for chunk in content.iter_any():
-            size += len(chunk)
-            if size > MOST_ANSWER:
-                answer.close()
-                raise aiohttp.ClientPayloadError
-            chunks.append(chunk)
-        return b"".join(chunks)
+        base = self._base  # built from its parts, for a URL that is parsed loses an empty query
+        return URL.build(scheme=base.scheme, authority=base.raw_authority, path=self._prefix + target, encoded=True)

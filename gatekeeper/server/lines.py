@@ -1,0 +1,255 @@
+"""
+Own the connections that sends go out by: HTTP/1.1 by httptools' parser, one request at a time on each, kept for the next one.
+
+A send is written once. Nothing here asks again: who hears of a failure is told whether the send may have arrived, and decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any, cast
+
+import aiohappyeyeballs
+import msgspec
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from multidict import CIMultiDict
+from yarl import URL
+
+MOST_ANSWER = 4 << 20
+_MOST_HEAD = 32 << 10
+_MOST_BYTES = 2 * MOST_ANSWER  # with heads, and what frames the chunks of a body
+_KEPT_S = 15.0  # so long a connection is kept without a request; most servers do so for longer
+_NAMES_S = 60.0  # so long a looked-up address holds
+_NEXT_ADDRESS_S = 0.25  # Source: RFC 8305, section 5
+_FINAL, _SWITCHING = 200, 101
+_NO_BODY = (204, 304)
+_TLS_PORT, _PORT = 443, 80
+
+
+class UpstreamAnswer(msgspec.Struct, frozen=True):
+    """What the upstream answered to a gated send: its status, headers and body as they came."""
+
+    status: int
+    reason: str
+    headers: CIMultiDict[str]
+    body: bytes
+
+
+class NeverOpened(Exception):  # noqa: N818 - it names what became of a connection
+    """There is no connection: nothing was sent."""
+
+
+class BrokenOff(Exception):  # noqa: N818 - the same
+    """The connection ended, or what came on it was no answer: what was sent may have arrived."""
+
+
+class _Line(asyncio.Protocol):
+    """One connection; httptools calls its `on_…` while it reads an answer."""
+
+    def __init__(self, lines: set[_Line]) -> None:
+        self._lines = lines
+        self._loop = asyncio.get_running_loop()
+        self._parser = HttpResponseParser(self)
+        self._answer: asyncio.Future[UpstreamAnswer] | None = None
+        self._kept = True
+        self.idle_since = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be written."""
+        return self._kept and not self._transport.is_closing() and not self._transport.get_write_buffer_size()
+
+    async def ask(self, request: bytes, *, within_s: float, has_body: bool) -> UpstreamAnswer:
+        """Write a request and wait for its answer; BrokenOff, TimeoutError. *has_body*: an answer to its method may have one."""
+        self._has_body = has_body
+        self._received = 0
+        self._reset()
+        self._answer = self._loop.create_future()
+        late = self._loop.call_later(within_s, self._fail, TimeoutError())
+        self._transport.write(request)
+        try:
+            return await self._answer
+        except BaseException:
+            self.drop()  # what is answered later is nobody's
+            raise
+        finally:
+            late.cancel()
+            self._answer = None
+
+    def drop(self) -> None:
+        """Close it at once."""
+        self._kept = False
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._lines.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._kept = False
+        self._lines.discard(self)
+        if error is None and self._ends_with_connection and self._waits:
+            self._deliver()
+        self._fail(BrokenOff())
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if not self._waits:  # nobody asked
+            self.drop()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._kept = False
+            self._fail(BrokenOff())
+        if self._received > (_MOST_BYTES if self._headed else _MOST_HEAD):
+            self._fail(BrokenOff())
+
+    def on_message_begin(self) -> None:
+        if not self._waits:
+            self._kept = False
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headed:  # what follows a body in chunks is no header
+            return
+        self._size += len(name) + len(value)
+        if self._size > _MOST_HEAD:
+            self._fail(BrokenOff())
+        self._headers.append((_text(name), _text(value.strip(b" \t"))))
+
+    def on_headers_complete(self) -> None:
+        self._headed, self._size = True, 0
+        self._status = self._parser.get_status_code()
+        self._kept = self._kept and self._parser.should_keep_alive()
+        if not self._has_body and self._status >= _FINAL and self._waits:
+            self._kept = False  # the parser would take what follows for its body
+            self._deliver()
+        elif self._status not in _NO_BODY:
+            framed = ("content-length", "transfer-encoding")
+            self._ends_with_connection = not any(name.lower() in framed for name, _ in self._headers)
+
+    def on_body(self, piece: bytes) -> None:
+        self._body.append(piece)
+        self._size += len(piece)
+        if self._size > MOST_ANSWER:
+            self._fail(BrokenOff())
+
+    def on_message_complete(self) -> None:
+        if self._status == _SWITCHING:  # nobody asked for another protocol, and no answer follows
+            self._fail(BrokenOff())
+        elif self._status < _FINAL:
+            self._kept = True
+            self._reset()
+        elif self._waits:
+            self._deliver()
+
+    @property
+    def _waits(self) -> bool:
+        return self._answer is not None and not self._answer.done()
+
+    def _reset(self) -> None:
+        self._status, self._reason, self._size = 0, b"", 0
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._headed = self._ends_with_connection = False
+
+    def _deliver(self) -> None:
+        assert self._answer is not None
+        headers, body = CIMultiDict(self._headers), b"".join(self._body)
+        self._answer.set_result(UpstreamAnswer(self._status, _text(self._reason), headers, body))
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+class Lines:
+    """All connections to one origin."""
+
+    def __init__(self, base: URL, *, connect_s: float) -> None:
+        """*connect_s*: how long it may take until one is open, its TLS included."""
+        self._host, self._named = base.raw_host or "", base.host_port_subcomponent or ""
+        self._port = base.port or (_TLS_PORT if base.scheme == "https" else _PORT)
+        self._tls: ssl.SSLContext | None = None
+        if base.scheme == "https":
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        self._connect_s = connect_s
+        self._all, self._idle = set[_Line](), list[_Line]()
+        self._addresses, self._stale_at, self._looking = list[Any](), 0.0, asyncio.Lock()
+
+    async def ask(
+        self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes | None, *, within_s: float
+    ) -> UpstreamAnswer:
+        """Send a request and hear its answer, all of it within so many seconds; NeverOpened, BrokenOff, TimeoutError."""
+        request = _written(method, path, self._named, headers, body)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + within_s
+        line = self._kept_line(loop.time()) or await self._opened(within_s)
+        answer = await line.ask(request, within_s=due - loop.time(), has_body=method != "HEAD")
+        if line.usable:
+            line.idle_since = loop.time()
+            self._idle.append(line)
+        else:
+            line.drop()
+        return answer
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for line in list(self._all):
+            line.drop()
+
+    def _kept_line(self, now: float) -> _Line | None:
+        """The connection that was used last, if any may still be there; all the others are older."""
+        while self._idle:
+            line = self._idle.pop()
+            if line.usable and now - line.idle_since < _KEPT_S:
+                return line
+            line.drop()
+        return None
+
+    async def _opened(self, within_s: float) -> _Line:
+        try:
+            async with asyncio.timeout(min(self._connect_s, within_s)):
+                loop = asyncio.get_running_loop()
+                found = await self._looked_up()
+                reached = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1)
+                named = self._host if self._tls else None
+                _, line = await loop.create_connection(
+                    lambda: _Line(self._all), sock=reached, ssl=self._tls, server_hostname=named
+                )
+                return line
+        except (OSError, TimeoutError):
+            self._stale_at = 0.0  # it may have moved
+            raise NeverOpened from None
+
+    async def _looked_up(self) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        async with self._looking:  # once for all who want it
+            if loop.time() >= self._stale_at:
+                self._addresses = await loop.getaddrinfo(
+                    self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+                )
+                self._stale_at = loop.time() + _NAMES_S
+        return self._addresses
+
+
+def _written(method: str, path: str, host: str, headers: Iterable[tuple[str, str]], body: bytes | None) -> bytes:
+    """A request as it goes over the wire."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *[f"{name}: {value}" for name, value in headers]]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    head = "\r\n".join(lines)
+    if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
+        raise ValueError("a header has a line break in it")
+    return (head + "\r\n\r\n").encode("utf-8", "surrogateescape") + (body or b"")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
