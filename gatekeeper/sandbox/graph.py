@@ -29,7 +29,8 @@ from gatekeeper.sandbox.customers import Customers
 from gatekeeper.sandbox.listing import BadPage, listed
 from gatekeeper.sandbox.media import Media, NotAnUpload, blank
 from gatekeeper.sandbox.messages import Messages, Refused
-from gatekeeper.server.http import GraphServer, TooLarge, UnknownEncoding, read_body, refusal_response, unpacked
+from gatekeeper.server.connections import GraphServer
+from gatekeeper.server.http import TooLarge, UnknownEncoding, read_body, refusal_response, unpacked
 from gatekeeper.settings import Settings
 
 PACE_S = 0.05

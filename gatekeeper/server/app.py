@@ -28,10 +28,10 @@ from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server.admin import Admin
 from gatekeeper.server.aftermath import Aftermath
 from gatekeeper.server.callers import Callers
+from gatekeeper.server.connections import GraphServer
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.holding import Held
-from gatekeeper.server.http import GraphServer
 from gatekeeper.server.listener import Listener
 from gatekeeper.server.recorded import RecordedEngine
 from gatekeeper.server.recording import Recording
@@ -157,7 +157,9 @@ async def running(
         admin = Admin(engine, upstream, settings, metrics, now, reload, callers=callers, log=log)
         app = admin.application(*(graph.customer_routes() if graph else ()))
         await _listen(web.AppRunner(app, access_log=None, shutdown_timeout=1), admin_bound, stack)
-        runner = await _listen(web.ServerRunner(GraphServer(listener.handle), shutdown_timeout=grace), bound, stack)
+        runner = await _listen(
+            web.ServerRunner(GraphServer(listener.handle, taker=listener), shutdown_timeout=grace), bound, stack
+        )
         stack.callback(forwarding.stop, grace)
         if reads:
             await stack.enter_async_context(rounds.going(settings.account))

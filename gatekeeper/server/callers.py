@@ -20,7 +20,7 @@ from multidict import MultiMapping
 
 from gatekeeper.core.policy import LONGEST_CALLER
 from gatekeeper.core.vocabulary import Refusal
-from gatekeeper.server.http import refusal_response
+from gatekeeper.server.http import Request, refusal_response
 from gatekeeper.server.reading import caller_of
 from gatekeeper.settings import Caller
 from gatekeeper.telemetry import TURNED_AWAY, Metrics
@@ -86,7 +86,7 @@ class Callers:
         """Go by these callers from the next request on."""
         self._known = tuple((self._digest(caller.key), caller) for caller in callers)
 
-    def admit(self, request: web.BaseRequest, phone_number_id: str | None) -> Admission:
+    def admit(self, request: Request, phone_number_id: str | None) -> Admission:
         """Say who wants to send from a number; None: from numbers that nobody has looked at."""
         return self.admitted(request.headers, caller_of(request, LONGEST_CALLER), (phone_number_id,))
 

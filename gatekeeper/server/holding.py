@@ -25,6 +25,7 @@ from gatekeeper.ledger.holding import Place, Step
 from gatekeeper.meta.rewriting import Written, as_question, carries_rights
 from gatekeeper.meta.sends import Send, decode_send
 from gatekeeper.server.course import Course, described
+from gatekeeper.server.http import Request as Asked
 from gatekeeper.server.http import fault, refusal_response, upstream_headers
 from gatekeeper.telemetry import FAULT, HELD, Metrics
 
@@ -50,7 +51,7 @@ Refusing = Callable[[Refusal], web.Response]
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """A send that may wait: as it was made, read and decided, and how the gate lets a send out or refuses one."""
 
-    request: web.BaseRequest
+    request: Asked
     body: bytes
     send: Send
     written: Written

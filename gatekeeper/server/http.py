@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from gatekeeper.core.vocabulary import Refusal
@@ -55,6 +54,25 @@ class UnknownEncoding(Exception):  # noqa: N818 - it names the body
     """A body has a content encoding that we do not read."""
 
 
+class Whole:
+    """A request that came in one piece, and is here whole."""
+
+    __slots__ = ("body", "headers", "method", "raw_path", "transport")
+
+    def __init__(
+        self, method: str, raw_path: str, headers: CIMultiDict[str], body: bytes, transport: asyncio.BaseTransport
+    ) -> None:
+        self.method = method
+        self.raw_path = raw_path
+        self.headers = headers
+        self.body = body
+        self.transport: asyncio.BaseTransport | None = transport
+        """None once whoever asked is gone."""
+
+
+Request: TypeAlias = web.BaseRequest | Whole
+
+
 def refusal_response(
     refusal: Refusal, *, trace: str, headers: Mapping[str, str] | None = None, details: str | None = None
 ) -> web.Response:
@@ -95,12 +113,25 @@ def answer_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     )
 
 
+def head_of(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """A head as it goes over the wire; ValueError when a header would make two of it."""
+    lines = [first, *[f"{name}: {value}" for name, value in headers]]
+    head = "\r\n".join(lines)
+    if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
+        raise ValueError("a header has a line break in it")
+    return (head + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
 def _named_by_connection(headers: list[tuple[str, str]]) -> set[str]:
     return {token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")}
 
 
-async def read_body(request: web.BaseRequest, most: int, *, within_s: float = BODY_S) -> bytes:
+async def read_body(request: Request, most: int, *, within_s: float = BODY_S) -> bytes:
     """Read a request's body; TooLarge when it is more than *most* bytes, before more than that is in memory; BrokenOff."""
+    if isinstance(request, Whole):
+        if len(request.body) > most:
+            raise TooLarge
+        return request.body
     length, content = request.content_length, request.content
     if length is not None and length > most:
         raise TooLarge
@@ -174,66 +205,3 @@ class Answer(_Untouched, web.Response):
 
 class StreamedAnswer(_Untouched, web.StreamResponse):
     """An upstream's answer on its way."""
-
-
-class _GraphHandler(RequestHandler):
-    """A connection whose own errors have Graph's shape and are no tracebacks, and which waits for a head no longer than *head_s*."""
-
-    def __init__(self, manager: web.Server, *, head_s: float, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
-        self._head_s = head_s
-        self._late: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first head."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take in what came, and wait for the rest of a head that it left open."""
-        super().data_received(data)
-        if self._waiter is None or self._waiter.done():  # a request is being answered: this is its body, or the next one's head
-            self._stop_waiting()
-        elif data:
-            self._await_head()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Wait for nothing more."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        if self._late is None:
-            self._late = asyncio.get_running_loop().call_later(self._head_s, self.force_close)
-
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002 - aiohttp's signature
-        message: str | None = None,  # noqa: ARG002
-    ) -> web.StreamResponse:
-        """Answer a request that could not be read, or that broke our handler."""
-        if request.writer.output_size > 0:
-            raise ConnectionError  # half an answer is out; only a broken connection says so
-        refusal = fault(status, "Invalid request", "The HTTP request could not be read.")
-        response = refusal_response(refusal, trace="gatekeeper")
-        response.force_close()
-        return response
-
-
-class GraphServer(web.Server):
-    """aiohttp's server, on connections whose errors have Graph's shape; bodies stay as they came, compressed ones too."""
-
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, head_s: float = HEAD_S) -> None:
-        super().__init__(handler, handler_cancellation=True, access_log=None, auto_decompress=False)
-        self._head_s = head_s
-
-    def __call__(self) -> RequestHandler:
-        """Make a connection's handler."""
-        return _GraphHandler(self, head_s=self._head_s, loop=self._loop, **self._kwargs)

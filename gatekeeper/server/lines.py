@@ -18,6 +18,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from multidict import CIMultiDict
 from yarl import URL
 
+from gatekeeper.server.http import head_of
+
 MOST_ANSWER = 4 << 20
 _MOST_HEAD = 32 << 10
 _MOST_BYTES = 2 * MOST_ANSWER  # with heads, and what frames the chunks of a body
@@ -242,13 +244,8 @@ class Lines:
 
 def _written(method: str, path: str, host: str, headers: Iterable[tuple[str, str]], body: bytes | None) -> bytes:
     """A request as it goes over the wire."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *[f"{name}: {value}" for name, value in headers]]
-    if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join(lines)
-    if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
-        raise ValueError("a header has a line break in it")
-    return (head + "\r\n\r\n").encode("utf-8", "surrogateescape") + (body or b"")
+    sized = [*headers, ("Content-Length", str(len(body)))] if body is not None else headers
+    return head_of(f"{method} {path} HTTP/1.1", [("Host", host), *sized]) + (body or b"")
 
 
 def _text(raw: bytes) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from aiohttp import web
 from gatekeeper.meta.bodies import spelled
 from gatekeeper.meta.paths import gated, may_post
 from gatekeeper.server.holding import Held
-from gatekeeper.server.http import BrokenOff, fault, refusal_response
+from gatekeeper.server.http import BrokenOff, Whole, fault, refusal_response
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.webhooks import Webhooks
@@ -25,6 +26,10 @@ _CHUNKED = "chunked"
 _BROKEN = re.compile("[\udc80-\udcff]")
 # Of nothing else could we know that the upstream reads it as we do.
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
+# A path of which nothing is encoded, and without a query.
+_PLAIN = re.compile(r"/[A-Za-z0-9._~/-]*")
+_T = TypeVar("_T")
+_Response = TypeVar("_Response", bound=web.StreamResponse)
 
 
 class Listener:
@@ -47,7 +52,7 @@ class Listener:
         self._webhook_path = webhook_path
         self._log = log
         self._courses = courses
-        self._running: set[asyncio.Task[web.StreamResponse]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self.leaving = False
         """Whether each answer is to be the last on its connection."""
 
@@ -58,17 +63,28 @@ class Listener:
         A send and a webhook come to their end even when their caller hangs up: a message may be on its way, and a webhook half in
         the ledger.
         """
-        course = self._answered(request)
+        course = self._answered(self._handed(request))
         if not self._is_webhook(request) and gated(request.raw_path) is None:
-            response = await course
-        else:
-            task = self._courses.create_task(course)
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            response = await asyncio.shield(task)
-        if self.leaving:
-            response.force_close()
-        return response
+            return await course
+        return await asyncio.shield(self.begin(course))
+
+    def wants(self, path: str) -> bool:
+        """Whether a POST there is plainly a send or a webhook."""
+        if path == self._webhook_path:
+            return _PLAIN.fullmatch(path) is not None
+        return _PLAIN.fullmatch(path) is not None and gated(path) is not None and not self._held.serves(path)
+
+    def take(self, request: Whole) -> Coroutine[Any, Any, web.Response]:
+        """Answer one of those."""
+        target = None if request.raw_path == self._webhook_path else gated(request.raw_path)
+        return self._answered(self._webhooks.receive(request) if target is None else self._sends.handle(request, target))
+
+    def begin(self, course: Coroutine[Any, Any, _T], /) -> asyncio.Task[_T]:
+        """Let a course come to its end, or to that of our patience."""
+        task = self._courses.create_task(course)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def leave(self, runner: web.ServerRunner, grace: float) -> None:
         """
@@ -91,20 +107,24 @@ class Listener:
         for task in self._running:
             task.cancel()
 
-    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answered(self, course: Awaitable[_Response]) -> _Response | web.Response:
+        response: _Response | web.Response
         try:
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0
-            return await self._handed(request)
+            response = await course
         except BrokenOff:  # nobody reads this
-            return _refused("The request broke off.")
+            response = _refused("The request broke off.")
         except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
             self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
             refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
-            return refusal_response(refusal, trace=_TRACE)
+            response = refusal_response(refusal, trace=_TRACE)
+        if self.leaving:
+            response.force_close()
+        return response
 
     async def _handed(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         if not _TARGET.fullmatch(request.raw_path) or request.method == _CONNECT:
             return _refused("The request target is not a path.")
         if any(coding.strip().lower() != _CHUNKED for coding in request.headers.getall("Transfer-Encoding", ())):

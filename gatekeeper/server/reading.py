@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aiohttp import web
 from multidict import CIMultiDict, MultiMapping
 
 from gatekeeper.meta.rewriting import JSON, Written
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send, decode_send
-from gatekeeper.server.http import unpacked
+from gatekeeper.server.http import Request, unpacked
 
 _DRY_RUN = "Gatekeeper-Dry-Run"
 _CALLER = "Gatekeeper-Caller"
@@ -57,12 +56,12 @@ def instead(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     return headers
 
 
-def is_dry(request: web.BaseRequest) -> bool:
+def is_dry(request: Request) -> bool:
     """Say whether a decision is asked for and nothing more."""
     return request.headers.get(_DRY_RUN, "").lower() in _TRUE
 
 
-def caller_of(request: web.BaseRequest, longest: int) -> str:
+def caller_of(request: Request, longest: int) -> str:
     """Give the name of the calling system, cut to what a name may be."""
     return request.headers.get(_CALLER, "")[:longest].encode("ascii", "replace").decode()
 

@@ -28,6 +28,7 @@ from gatekeeper.server.headers import added
 from gatekeeper.server.holding import Held, Wish
 from gatekeeper.server.http import Answer as Upstreamed
 from gatekeeper.server.http import (
+    Request,
     TooLarge,
     UnknownEncoding,
     answer_headers,
@@ -80,7 +81,7 @@ class Sends:
         self._unread = unread
         self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now, owe=aftermath.owe)
 
-    async def handle(self, request: web.BaseRequest, target: Target, body: bytes | None = None) -> web.Response:
+    async def handle(self, request: Request, target: Target, body: bytes | None = None) -> web.Response:
         """Decide one send, and let it out or not; *body* is its body where that has been read."""
         admission = self._callers.admit(request, target.phone_number_id)
         if admission.why is not None:
@@ -122,7 +123,7 @@ class Sends:
         self._record.write(course, verdict)
         return None, course.headers(verdict)
 
-    async def _decided(self, request: web.BaseRequest, body: bytes, course: Course, *, dry: bool) -> web.Response:
+    async def _decided(self, request: Request, body: bytes, course: Course, *, dry: bool) -> web.Response:
         """Read what of the body decides, decide, and act on it."""
         target = course.target
         course.lender = lender(self._engine.directory.named(target.phone_number_id))
@@ -181,7 +182,7 @@ class Sends:
         return await self._forward(request, body, course, decided, decision)
 
     async def _forward(
-        self, request: web.BaseRequest, body: bytes, course: Course, decided: Decided | None, decision: Decision
+        self, request: Request, body: bytes, course: Course, decided: Decided | None, decision: Decision
     ) -> web.Response:
         """Send the caller's own bytes on, or the template in their place, once; and follow up what Meta answers."""
         began = perf_counter()

@@ -14,7 +14,8 @@ import zlib
 import pytest
 from aiohttp import web
 
-from gatekeeper.server.http import BrokenOff, GraphServer, read_body
+from gatekeeper.server.connections import GraphServer
+from gatekeeper.server.http import BrokenOff, read_body
 
 NUMBER, USER = "106540352242922", "4915112345678"
 SENDS = f"/v23.0/{NUMBER}/messages"

@@ -1,0 +1,231 @@
+"""
+Own the short way through the public listener, for the requests that matter most.
+
+A plain request that came in one piece or in two, and that somebody takes for a send or a webhook, is answered here. At the first
+request of any other kind the connection goes to aiohttp with all that came, and stays there: this way never has to say no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from time import time
+from typing import Any, Protocol, cast
+
+from aiohttp import web
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from multidict import CIMultiDict
+
+from gatekeeper.server.http import BODY_S, HEAD_S, Whole, head_of
+
+_KEPT_S = 3630.0  # aiohttp's own: longer than the proxies in front of us keep theirs
+_LONGEST_HEAD, _LONGEST = 8190, 256 << 10
+_UNPLAIN = ("transfer-encoding", "expect", "upgrade")
+_NO_CONTENT = 204
+
+
+class Taker(Protocol):
+    """Whoever answers plain requests."""
+
+    def wants(self, path: str) -> bool:
+        """Whether a POST there is for the short way."""
+
+    def take(self, request: Whole) -> Coroutine[Any, Any, web.Response]:
+        """Answer it, whatever happens."""
+
+    def begin(self, course: Coroutine[Any, Any, None], /) -> object:
+        """Let a course come to its end, even when its caller hangs up."""
+
+
+class ShortWay(asyncio.Protocol):
+    """One connection; httptools calls its `on_…` while it reads a request."""
+
+    _begun, _path, _body = b"", "", b""
+    _messages = _ended = 0
+
+    def __init__(
+        self, taker: Taker, long_way: Callable[[], asyncio.Protocol], all_short: set[ShortWay], *, head_s: float
+    ) -> None:
+        """*long_way* makes the protocol that takes over; *all_short*: where this one is while it is not taken over."""
+        self._taker = taker
+        self._long_way = long_way
+        self._all = all_short
+        self._limit = head_s
+        self._loop = asyncio.get_running_loop()
+        self._parser = HttpRequestParser(self)
+        self._since = self._loop.time()
+        self._look: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._whole: Whole | None = None  # the request that is being answered
+        self._ahead = b""
+        self._clogged = self._closing = False
+        self._reset()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._all.add(self)
+        self._look = self._loop.call_later(self._limit, self._looked)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._forgotten()
+        if self._whole is not None:
+            self._whole.transport = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._whole is not None or self._clogged:  # one at a time, and only for who reads the answers
+            if not self._ahead:
+                self._transport.pause_reading()
+            self._ahead += data
+            return
+        self._begun = self._begun + data if self._begun else data
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):  # aiohttp will say so
+            self._hand_over()
+            return
+        if self._messages != 1 or not self._headed or len(self._begun) > _LONGEST or not self._plain():
+            self._hand_over()
+        elif self._ended:
+            self._take()
+        elif self._late is None:  # its body comes in a piece of its own
+            self._late = self._loop.call_later(BODY_S, self._transport.abort)
+
+    def pause_writing(self) -> None:
+        self._clogged = True
+
+    def resume_writing(self) -> None:
+        self._clogged = False
+        if self._whole is None:
+            self._go_on()
+
+    def on_message_begin(self) -> None:
+        self._messages += 1
+
+    def on_url(self, path: bytes) -> None:
+        self._path += path.decode("ascii")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.decode("ascii"), value.strip(b" \t").decode("ascii")))
+
+    def on_headers_complete(self) -> None:
+        self._headed = self._parser.should_keep_alive()
+
+    def on_body(self, piece: bytes) -> None:
+        self._body += piece
+
+    def on_message_complete(self) -> None:
+        self._ended += 1
+
+    def close(self) -> None:
+        """Take leave: at once where nothing is on its way, else behind the next answer."""
+        self._closing = True
+        if self._whole is None and not self._clogged:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up."""
+        self._transport.abort()
+
+    def _plain(self) -> bool:
+        """Whether what is read so far is for the short way."""
+        lengths = [value for name, value in self._headers if name.lower() == "content-length"]
+        return (
+            self._taker.wants(self._path)
+            and self._parser.get_method() == b"POST"
+            and self._parser.get_http_version() == "1.1"
+            and len(self._begun) - len(self._body) <= _LONGEST_HEAD
+            and len(lengths) == 1
+            and int(lengths[0]) <= _LONGEST
+            and not any(name.lower() in _UNPLAIN for name, _ in self._headers)
+        )
+
+    def _take(self) -> None:
+        self._whole = Whole("POST", self._path, CIMultiDict(self._headers), self._body, self._transport)
+        self._reset()
+        self._taker.begin(self._answered(self._taker.take(self._whole)))
+
+    async def _answered(self, course: Coroutine[Any, Any, web.Response]) -> None:
+        try:
+            response = await course
+        except BaseException:
+            self._transport.abort()
+            raise
+        self._whole = None
+        if self._transport.is_closing():
+            return
+        last = self._closing or response.keep_alive is False
+        self._transport.write(_written(response, last=last))
+        self._since, self._limit = self._loop.time(), _KEPT_S
+        if last:
+            self._transport.close()
+        elif not self._clogged:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Look at what came meanwhile."""
+        if self._closing:
+            self._transport.close()
+        elif self._ahead:
+            data, self._ahead = self._ahead, b""
+            self._transport.resume_reading()
+            self.data_received(data)
+
+    def _hand_over(self) -> None:
+        """Give the connection to aiohttp, as if it had just been made."""
+        begun, handler, closing = self._begun, self._long_way(), self._closing
+        self._forgotten()
+        self._transport.set_protocol(handler)
+        handler.connection_made(self._transport)
+        self._loop.call_soon(handler.data_received, begun)  # once it waits for that
+        if closing:
+            self._loop.call_soon(self._transport.close)
+
+    def _reset(self) -> None:
+        """Be ready for the next request."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        self._path, self._begun, self._body = "", b"", b""
+        self._headers: list[tuple[str, str]] = []
+        self._messages = self._ended = 0
+        self._headed = False
+
+    def _forgotten(self) -> None:
+        self._all.discard(self)
+        for timer in (self._look, self._late):
+            if timer is not None:
+                timer.cancel()
+
+    def _looked(self) -> None:
+        """Close what has been idle for long."""
+        left = self._since + self._limit - self._loop.time()
+        if self._whole is None and not self._begun and left <= 0:
+            self._transport.close()
+        else:
+            self._look = self._loop.call_later(max(left, HEAD_S), self._looked)
+
+
+_stamps: dict[int, str] = {}
+
+
+def _date(now: int) -> str:
+    """The time as a header has it, made once a second."""
+    if now not in _stamps:
+        _stamps.clear()
+        _stamps[now] = formatdate(now, usegmt=True)
+    return _stamps[now]
+
+
+def _written(response: web.Response, *, last: bool) -> bytes:
+    """An answer as it goes over the wire."""
+    headers, body = response.headers, response.body or b""
+    assert isinstance(body, bytes)
+    headers.popall("Content-Length", None)
+    if response.status != _NO_CONTENT:
+        headers["Content-Length"] = str(len(body))
+    if "Date" not in headers:
+        headers["Date"] = _date(int(time()))
+    if last:
+        headers["Connection"] = "close"
+    return head_of(f"HTTP/1.1 {response.status} {response.reason}", headers.items()) + body
