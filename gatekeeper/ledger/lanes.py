@@ -12,7 +12,6 @@ import contextlib
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any
 
 import hiredis
@@ -21,7 +20,8 @@ from redis.exceptions import ClusterDownError, OutOfMemoryError, ReadOnlyError, 
 
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.ledger import keys
-from gatekeeper.ledger.patience import in_time
+from gatekeeper.ledger.patience import STEPS, in_time
+from gatekeeper.ledger.pipes import Pipe
 
 PROBE_S = 0.5
 _CLOSED = "the ledger is closed"
@@ -46,6 +46,18 @@ class _Unit:
         self.answers = answers
 
 
+class _Trip:
+    """Units on their way together, what came back for them so far, and how much patience is left."""
+
+    __slots__ = ("answers", "left", "size", "units")
+
+    def __init__(self, units: list[_Unit], left: int) -> None:
+        self.units = units
+        self.size = sum(len(unit.commands) for unit in units)
+        self.answers: list[Any] = []
+        self.left = left
+
+
 class Lane:
     """One node."""
 
@@ -66,10 +78,11 @@ class Lane:
         self._on_change = on_change
         self._probe = probe
         self._first, self._then = deque[_Unit](), deque[_Unit]()
-        self._closed = False
-        self._kept: Any = None  # the connection that was used last: giving it back each time costs more than a question
-        self._going = 0
-        self._due = False
+        self._going = deque[_Trip]()
+        self._pipe: Pipe | None = None
+        self._opening = self._due = self._closed = False
+        self._patience = STEPS
+        self._look: asyncio.TimerHandle | None = None
         self._tasks = set[asyncio.Task[None]]()
 
     async def ask(self, key: str, commands: Sequence[Command], *, behind: bool = False) -> list[Any]:
@@ -82,66 +95,76 @@ class Lane:
             raise LedgerError(f"the ledger is away: {self.why}")
         if self._closed:
             raise LedgerError(_CLOSED)
-        if not (self._going or self._first or self._then):
-            return await self._alone(key, commands)
         loop = asyncio.get_running_loop()
         unit = _Unit(key, commands, loop.create_future())
         waiting = self._then if behind else self._first
         waiting.append(unit)
-        if self._going < _TRIPS:
-            if len(waiting) >= _ENOUGH:  # Redis is at work on these while the others are made up
-                self._set_out()
-            elif not self._due:
-                self._due = True
-                loop.call_soon(self._set_out)
+        if not self._going or (len(waiting) >= _ENOUGH and len(self._going) < _TRIPS):
+            self._set_out()  # Redis is at work on these while the others are made up
+        elif not self._due and len(self._going) < _TRIPS:
+            self._due = True
+            loop.call_soon(self._set_out)
         return await unit.answers
 
     async def direct(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands at once and whether the node is thought to be there or not; RedisError or OSError when it is not."""
         async with in_time(self._timeout):
-            return await self._travel(_packed(commands))
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                await connection.send_packed_command(_packed(commands), check_health=False)
+                answers = [await _read(connection) for _ in commands]
+            except BaseException:
+                await connection.disconnect(nowait=True)  # what it answers later is nobody's
+                raise
+            finally:
+                await self._pool.release(connection)
+        return answers
 
     async def close(self) -> None:
         """Drop every connection, and whoever still waits."""
         self._closed = True
+        self._hang_up(_CLOSED)
         self._fail(_CLOSED)
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._hang_up(_CLOSED)  # what was being opened
         with contextlib.suppress(RedisError, OSError):
             await self._pool.disconnect()
-
-    async def _alone(self, key: str, commands: Sequence[Command]) -> list[Any]:
-        """Ask at once, without a task for it: whoever comes meanwhile goes with the next trip."""
-        self._going += 1
-        try:
-            async with in_time(self._timeout, pressed=self._presses):
-                answers = await self._travel(_packed(commands))
-        except Exception as error:  # noqa: BLE001 - as for a trip
-            raise LedgerError(self._lost(key, error)) from None
-        finally:
-            self._going -= 1
-            self._set_out()
-        unable = next((answer for answer in answers if _is_unable(answer)), None)
-        if unable is not None:
-            raise LedgerError(self._lost(key, unable))
-        return answers
-
-    def _presses(self) -> bool:
-        """Whether somebody in a hurry waits."""
-        return bool(self._first)
 
     def _set_out(self) -> None:
         """Let as many trips begin as there is need and room for."""
         self._due = False
-        while self._going < _TRIPS and (units := self._next()):
-            self._going += 1
-            self._start(self._trip(units)).add_done_callback(partial(self._ended, units))
+        while len(self._going) < _TRIPS and (self._first or self._then):
+            if self._pipe is None:
+                if not self._opening and not self._closed:
+                    self._opening = True
+                    self._start(self._open())
+                return
+            units = self._next()
+            if units:
+                trip = _Trip(units, self._patience + bool(self._look))  # the first step may be half over
+                self._patience = STEPS
+                self._going.append(trip)
+                if self._look is None:
+                    self._look = asyncio.get_running_loop().call_later(self._timeout / STEPS, self._looked)
+                self._pipe.write([packed for unit in units for packed in unit.commands])
 
-    def _ended(self, units: list[_Unit], _trip: asyncio.Task[None]) -> None:
-        """Whoever has no answer by now gets none: a trip that is cancelled before its first step cannot say so itself."""
-        self._fail(_CLOSED, units)
+    async def _open(self) -> None:
+        """Connect, within the time that an answer has."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with in_time(self._timeout, pressed=lambda: len(self._first) > 1):
+                self._pipe = await Pipe.opened(self._pool, self._arrived, self._broken)
+        except Exception as error:  # noqa: BLE001 - whatever the client breaks on, those who asked must hear of it
+            self._lost(error)
+        finally:
+            self._opening = False
+        used = int(STEPS * (loop.time() - began) / self._timeout)
+        self._patience = max(STEPS - used, 1)
+        self._set_out()
 
     def _next(self) -> list[_Unit]:
         """The next to go together."""
@@ -155,50 +178,62 @@ class Lane:
                 size += len(unit.commands)
         return units
 
-    async def _trip(self, units: list[_Unit]) -> None:
-        try:
-            async with in_time(self._timeout, pressed=self._presses):
-                answers = await self._travel([packed for unit in units for packed in unit.commands])
-        except Exception as error:  # noqa: BLE001 - whatever the client breaks on, those who asked must hear of it
-            self._fail(self._lost(units[0].key, error), units)
-        else:
-            self._arrived(units, answers)
-        finally:
-            self._going -= 1
+    def _arrived(self, answers: list[Any]) -> None:
+        """Hand out what came back, in the order in which it was asked."""
+        for answer in answers:
+            if not self._going:  # nobody asked
+                self._broken(RedisError("an answer without a question"))
+                return
+            trip = self._going[0]
+            trip.answers.append(answer)
+            if len(trip.answers) == trip.size:
+                self._going.popleft()
+                self._hand_out(trip)
+        if not self._due:
             self._set_out()
 
-    def _arrived(self, units: list[_Unit], answers: list[Any]) -> None:
+    def _hand_out(self, trip: _Trip) -> None:
         start = 0
-        for unit in units:
+        for unit in trip.units:
             end = start + len(unit.commands)
-            own, start = answers[start:end], end
+            own, start = trip.answers[start:end], end
             unable = next((answer for answer in own if _is_unable(answer)), None)
             if unable is not None:
-                self._fail(self._lost(unit.key, unable), [unit])
+                self._fail(self._lost(unable, unit.key), [unit])
             elif not unit.answers.done():
                 unit.answers.set_result(own)
 
-    async def _travel(self, packed: list[bytes]) -> list[Any]:
-        connection, self._kept = self._kept, None
-        if connection is None:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            await self._pool.ensure_connection(connection)
-            await connection.send_packed_command(packed, check_health=False)
-            answers = [await _read(connection) for _ in packed]
-        except BaseException:  # RuntimeError too: uvloop's word for a connection that was closed under us
-            await connection.disconnect(nowait=True)  # what it answers later is nobody's
-            await self._pool.release(connection)
-            raise
-        if self._kept is None and self.up:
-            self._kept = connection
+    def _looked(self) -> None:
+        """A step of the time that an answer has is over: the oldest trip is out of it, or the next step begins."""
+        self._look = None
+        if not self._going:
+            return
+        for trip in self._going:
+            trip.left -= 1
+        left = self._going[0].left
+        if left <= 0 or (2 * left <= STEPS and self._first):  # others wait behind it
+            self._broken(TimeoutError())
         else:
-            await self._pool.release(connection)
-        return answers
+            self._look = asyncio.get_running_loop().call_later(self._timeout / STEPS, self._looked)
 
-    def _lost(self, key: str, error: Exception) -> str:
+    def _broken(self, error: Exception) -> None:
+        """The connection is of no use any more: whoever waits for an answer gets none."""
+        if self._going:
+            self._hang_up(self._lost(error, self._going[0].units[0].key))
+        else:  # nobody was asked anything, and the next one connects anew
+            self._hang_up("")
+
+    def _hang_up(self, said: str) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.drop()
+        while self._going:
+            self._fail(said, self._going.popleft().units)
+
+    def _lost(self, error: Exception, key: str | None = None) -> str:
         """Leave the node alone until it serves again; why, in words."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        key = key or next((unit.key for unit in (*self._first, *self._then)), keys.probe(keys.NOBODY))
         self._fail(said)
         if self.up and not self._closed:
             self.up, self.why = False, said
@@ -222,14 +257,14 @@ class Lane:
             await asyncio.sleep(PROBE_S)
             with contextlib.suppress(Exception):  # whatever it is, the node is not there yet
                 await self._pool.disconnect()  # to what was there before
+                self._hang_up("the connection was dropped")
                 self.up = await self._probe(key)
         self._on_change()
 
-    def _start(self, going: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, going: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(going)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def probing(key: str) -> Command:
@@ -243,7 +278,9 @@ def _packed(commands: Sequence[Command]) -> list[bytes]:
 
 
 def _is_unable(answer: Any) -> bool:
-    return isinstance(answer, _UNABLE) or (isinstance(answer, ResponseError) and _UNABLE_WORDS.search(str(answer)) is not None)
+    if not isinstance(answer, Exception):
+        return False
+    return not isinstance(answer, ResponseError) or isinstance(answer, _UNABLE) or _UNABLE_WORDS.search(str(answer)) is not None
 
 
 async def _read(connection: Any) -> Any:

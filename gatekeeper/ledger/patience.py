@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 # Each step gives the event loop a turn to read what has arrived: with an idle loop they add up to the time given.
-_STEPS = 10
+STEPS = 10
 
 
 class in_time:  # noqa: N801 - it reads as what it does, like asyncio.timeout
@@ -20,7 +20,7 @@ class in_time:  # noqa: N801 - it reads as what it does, like asyncio.timeout
     __slots__ = ("_asked", "_limit", "_loop", "_pressed", "_step", "_task", "_waiting")
 
     def __init__(self, seconds: float, *, pressed: Callable[[], bool] | None = None) -> None:
-        self._step = seconds / _STEPS
+        self._step = seconds / STEPS
         self._pressed = pressed
         self._loop = asyncio.get_running_loop()
         self._limit = asyncio.timeout(None)
@@ -29,7 +29,7 @@ class in_time:  # noqa: N801 - it reads as what it does, like asyncio.timeout
         self._task = asyncio.current_task()
         self._asked = self._task.cancelling() if self._task else 0
         await self._limit.__aenter__()
-        self._waiting = self._loop.call_later(self._step, self._wait, _STEPS - 1)
+        self._waiting = self._loop.call_later(self._step, self._wait, STEPS - 1)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._waiting.cancel()
@@ -40,7 +40,7 @@ class in_time:  # noqa: N801 - it reads as what it does, like asyncio.timeout
                 raise asyncio.CancelledError
 
     def _wait(self, left: int) -> None:
-        if left and not (self._pressed is not None and 2 * left <= _STEPS and self._pressed()):
+        if left and not (self._pressed is not None and 2 * left <= STEPS and self._pressed()):
             self._waiting = self._loop.call_later(self._step, self._wait, left - 1)
         else:
             self._limit.reschedule(self._loop.time())
