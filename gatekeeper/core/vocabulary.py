@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -225,6 +226,7 @@ class Size(int):
     """Bytes, written `512KiB` or `1MiB`."""
 
 
+@lru_cache(maxsize=1024)
 def money(micros: int) -> str:
     """Write micro-units of a currency as a plain decimal string without trailing zeros."""
     text = f"{Decimal(micros) / MICROS:f}"

@@ -54,10 +54,6 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in name)
 
 
-def added(theirs: CIMultiDict[str], ours: dict[str, str]) -> CIMultiDict[str]:
-    """The upstream's headers with ours; a `Server-Timing` of its own stays beside ours."""
-    timing = ours.pop(_TIMING, None)
-    theirs.update(ours)
-    if timing is not None:
-        theirs.add(_TIMING, timing)
-    return theirs
+def added(theirs: list[tuple[str, str]], ours: dict[str, str]) -> CIMultiDict[str]:
+    """The upstream's headers, of which none has a name of ours, with ours; a `Server-Timing` of its own stays beside ours."""
+    return CIMultiDict([*theirs, *ours.items()])

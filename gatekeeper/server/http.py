@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from aiohttp import ClientPayloadError, web
@@ -35,6 +36,9 @@ _HOP_BY_HOP = frozenset(
     | {"upgrade"}
 )
 _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
+# What was read whole is measured anew.
+_NOT_SENT_WHOLE = _NOT_SENT | {"content-length", "idempotency-key"}
+_NOT_SAID_WHOLE = _HOP_BY_HOP | {"content-length"}
 _MEMBERS, _LAYERS = 8, 3
 # What comes slower than this is nobody's honest request.
 HEAD_S, BODY_S = 60, 60
@@ -91,26 +95,31 @@ _SERVER_ERROR = 500
 
 def upstream_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) -> CIMultiDict[str]:
     """The headers of a request that go on: neither hop-by-hop nor ours. The length of a *stream* stays, for it is not known otherwise."""
-    listed = list(headers)
-    named = _named_by_connection(listed)
-    drop = _NOT_SENT if stream else _NOT_SENT | {"content-length", "idempotency-key"}
+    kept = _kept(headers, _NOT_SENT if stream else _NOT_SENT_WHOLE)
+    if not stream:
+        return CIMultiDict(kept)
     spelled: dict[str, str] = {}  # aiohttp keeps only the last of a header that comes in two spellings
-    return CIMultiDict(
-        (spelled.setdefault(lower, name), value)
-        for name, value in listed
-        if (lower := name.lower()) not in drop and lower not in named and not lower.startswith(OURS)
-    )
+    return CIMultiDict([(spelled.setdefault(_lower(name), name), value) for name, value in kept])
 
 
-def answer_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+def answer_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) -> list[tuple[str, str]]:
     """The headers of an answer that go back: neither hop-by-hop, nor what only we say."""
+    return _kept(headers, _HOP_BY_HOP if stream else _NOT_SAID_WHOLE)
+
+
+def _kept(headers: Iterable[tuple[str, str]], drop: frozenset[str]) -> list[tuple[str, str]]:
     listed = list(headers)
-    named = _named_by_connection(listed)
-    return CIMultiDict(
-        (name, value)
-        for name, value in listed
-        if (lower := name.lower()) not in _HOP_BY_HOP and lower not in named and not lower.startswith(OURS)
-    )
+    kept = [pair for pair in listed if (lower := _lower(pair[0])) not in drop and not lower.startswith(OURS)]
+    told = [value for name, value in listed if _lower(name) == "connection"]
+    if not told:
+        return kept
+    named = {token.strip().lower() for value in told for token in value.split(",")}
+    return [pair for pair in kept if _lower(pair[0]) not in named]
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: str) -> str:
+    return name.lower()
 
 
 def head_of(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -120,10 +129,6 @@ def head_of(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
     if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
         raise ValueError("a header has a line break in it")
     return (head + "\r\n\r\n").encode("utf-8", "surrogateescape")
-
-
-def _named_by_connection(headers: list[tuple[str, str]]) -> set[str]:
-    return {token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")}
 
 
 async def read_body(request: Request, most: int, *, within_s: float = BODY_S) -> bytes:

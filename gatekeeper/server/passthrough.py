@@ -31,7 +31,7 @@ async def pass_through(
         async with upstream.stream(request.method, request.raw_path, headers, body) as answer:
             if answer.status < _FIRST_FINAL:
                 raise aiohttp.ClientPayloadError  # nobody asked for another protocol, and no answer follows
-            theirs = added(answer_headers(answer.headers.items()), said())
+            theirs = added(answer_headers(answer.headers.items(), stream=True), said())
             response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=theirs)
             await response.prepare(request)
             if request.method != "HEAD" and answer.status not in _NO_BODY:

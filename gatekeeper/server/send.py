@@ -209,11 +209,8 @@ class Sends:
         if fate is Fate.TAKEN:
             course.taken = read or Answer()
         self._record.write(course, decision)
-        headers = answer_headers(answer.headers.items())
-        headers.popall("Content-Length", None)
-        return Upstreamed(
-            status=answer.status, reason=answer.reason, body=answer.body, headers=added(headers, course.headers(decision))
-        )
+        said = added(answer_headers(answer.headers.items()), course.headers(decision))
+        return Upstreamed(status=answer.status, reason=answer.reason, body=answer.body, headers=said)
 
     def _refuse(self, course: Course, refusal: Refusal | None, decision: Decision | None, *, dry: bool = False) -> web.Response:
         assert refusal is not None
