@@ -10,6 +10,7 @@ from typing import Protocol
 
 from multidict import CIMultiDict, MultiMapping
 
+from gatekeeper.meta.plain import plain_send
 from gatekeeper.meta.rewriting import JSON, Written
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send, decode_send
 from gatekeeper.server.http import Request, unpacked
@@ -45,7 +46,10 @@ def read_send(request: Requested, body: bytes, most: int, *, marketing_api: bool
         raise MalformedSend(INVALID_PARAMETER, f"{error}.") from None
     content_type = ",".join(dict.fromkeys(headers.getall("Content-Type", ())))
     written = Written(text, content_type, query_of(request))
-    return decode_send(text, content_type=content_type, query=written.query, marketing_api=marketing_api), written
+    said = {"content_type": content_type, "query": written.query}
+    return plain_send(text, **said, marketing_api=marketing_api) or decode_send(
+        text, **said, marketing_api=marketing_api
+    ), written
 
 
 def instead(headers: CIMultiDict[str]) -> CIMultiDict[str]:
