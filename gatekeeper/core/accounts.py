@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import zoneinfo
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -132,6 +133,9 @@ class AuthenticationInternational(msgspec.Struct, frozen=True, kw_only=True, for
         return at >= _millis(self.exception_countries.get(country, self.start_time))
 
 
+_zone = lru_cache(maxsize=1024)(zoneinfo.ZoneInfo)
+
+
 def _millis(instant: dt.datetime) -> int:
     return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
 
@@ -163,7 +167,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         """The time zone that bounds this account's days and months."""
-        return zoneinfo.ZoneInfo(self.timezone)
+        return _zone(self.timezone)
 
     @property
     def portfolio(self) -> str:

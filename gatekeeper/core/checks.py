@@ -8,6 +8,7 @@ Sources: Meta, "Error codes", copies of 2025-12-12 and 2026-05-15, and the answe
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -97,14 +98,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def find(checks: Checks, given: Given, template: Template | None) -> Finding | None:
     """Find the first of *checks* that a send fails; None: nothing is certain."""
     shaped = template is not None and template.shape is not None and template.status is TemplateStatus.APPROVED
-    for name, check in TABLE.items():
-        if not getattr(checks, name) or (check.of_shape and not shaped):
-            continue
+    for name, check in _asked(checks, shaped=shaped):
         details = check.fails(given, template)
         if details is not None:
             refusal = Refusal(code=check.code, title=TITLES[check.code], details=details)
             return Finding(check=name, refusal=refusal, of_shape=check.of_shape)
     return None
+
+
+@lru_cache(maxsize=64)
+def _asked(checks: Checks, *, shaped: bool) -> tuple[tuple[str, Check], ...]:
+    return tuple((name, check) for name, check in TABLE.items() if getattr(checks, name) and (shaped or not check.of_shape))
 
 
 def _sender_is_recipient(given: Given, _: Template | None) -> str | None:

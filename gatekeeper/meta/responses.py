@@ -26,8 +26,40 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     success: bool | None = None
 
 
+class _Contact(msgspec.Struct):
+    input: str = ""
+    wa_id: str | None = None
+    user_id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    id: str
+
+
+class _Taken(msgspec.Struct):
+    """The answer that nearly all sends get; it has neither of the last two."""
+
+    messages: tuple[_Message, ...]
+    contacts: tuple[_Contact, ...] = ()
+    error: None = None
+    success: None = None
+
+
+_taken = msgspec.json.Decoder(_Taken).decode
+
+
 def decode_answer(body: bytes) -> Answer | None:
     """Read Meta's answer; None when it is not JSON or says nothing that we know."""
+    try:
+        taken = _taken(body)
+    except (ValueError, RecursionError):
+        return _leniently(body)
+    if not taken.messages:
+        return _leniently(body)
+    return Answer(wamid=text(taken.messages[0].id), contacts=tuple(map(_named, taken.contacts)))
+
+
+def _leniently(body: bytes) -> Answer | None:
     try:
         payload = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -53,6 +85,10 @@ def _contact(contact: Json) -> AnsweredContact:
         wa_id=text(contact.get("wa_id")),
         user_id=text(contact.get("user_id")),
     )
+
+
+def _named(contact: _Contact) -> AnsweredContact:
+    return AnsweredContact(input=text(contact.input) or "", wa_id=text(contact.wa_id), user_id=text(contact.user_id))
 
 
 def _error_code(payload: Json) -> int | None:
