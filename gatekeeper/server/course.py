@@ -45,8 +45,12 @@ class Course(msgspec.Struct, kw_only=True):
 
     def headers(self, decision: Decision) -> dict[str, str]:
         """Our headers on the answer."""
-        upstream_ms = None if self.upstream_s is None else _ms(self.upstream_s)
-        return decision_headers(decision, self.id, decide_ms=_ms(self.decided_at - self.started), upstream_ms=upstream_ms)
+        decide_ms, upstream_ms = self.took()
+        return decision_headers(decision, self.id, decide_ms=decide_ms, upstream_ms=upstream_ms)
+
+    def took(self) -> tuple[float, float | None]:
+        """How many milliseconds the decision took, and the upstream, if it was asked."""
+        return _ms(self.decided_at - self.started), None if self.upstream_s is None else _ms(self.upstream_s)
 
 
 def begun(target: Target, caller: str) -> Course:
@@ -86,6 +90,7 @@ class Record:
                 if course.answer and decision.forwards and course.upstream_status < _NOT_TAKEN:
                     self._answers.of(self._callers.of(course.caller), _place(course.answer)).inc()
                 self._metrics.upstream_seconds.observe(course.upstream_s or 0)
+        decide_ms, upstream_ms = course.took()
         self._log.info(
             DECISION,
             id=course.id,
@@ -110,9 +115,9 @@ class Record:
             currency=decision.currency,
             market=decision.market,
             state=decision.state,
-            decide_ms=_ms(course.decided_at - course.started),
+            decide_ms=decide_ms,
             upstream_status=course.upstream_status,
-            upstream_ms=None if course.upstream_s is None else _ms(course.upstream_s),
+            upstream_ms=upstream_ms,
         )
 
 

@@ -29,8 +29,8 @@ def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, 
     """Our headers; one that does not apply is absent."""
     headers = {
         "Gatekeeper-Id": decision_id,
-        "Gatekeeper-Verdict": decision.verdict.value,
-        "Gatekeeper-Reason": decision.reason.value,
+        "Gatekeeper-Verdict": decision.verdict,
+        "Gatekeeper-Reason": decision.reason,
     }
     said = decision.fields()
     said["category_pending"] = decision.category_pending
@@ -44,7 +44,7 @@ def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, 
         headers["Gatekeeper-Template"] = _plain(decision.template)
     if decision.rule:
         headers["Gatekeeper-Rule"] = _plain(decision.rule)
-    headers["Gatekeeper-State"] = decision.state.value
+    headers["Gatekeeper-State"] = decision.state
     headers[_TIMING] = f"decide;dur={decide_ms}" if upstream_ms is None else f"decide;dur={decide_ms}, upstream;dur={upstream_ms}"
     return headers
 

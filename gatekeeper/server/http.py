@@ -8,6 +8,7 @@ import asyncio
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import compress
 from typing import TypeAlias
 
 from aiohttp import ClientPayloadError, web
@@ -109,12 +110,20 @@ def answer_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) 
 
 def _kept(headers: Iterable[tuple[str, str]], drop: frozenset[str]) -> list[tuple[str, str]]:
     listed = list(headers)
-    kept = [pair for pair in listed if (lower := _lower(pair[0])) not in drop and not lower.startswith(OURS)]
-    told = [value for name, value in listed if _lower(name) == "connection"]
-    if not told:
+    goes, has_connection = _going(tuple([name for name, _ in listed]), drop)
+    kept = list(compress(listed, goes))
+    if not has_connection:
         return kept
+    told = (value for name, value in listed if _lower(name) == "connection")
     named = {token.strip().lower() for value in told for token in value.split(",")}
     return [pair for pair in kept if _lower(pair[0]) not in named]
+
+
+@lru_cache(maxsize=256)
+def _going(names: tuple[str, ...], drop: frozenset[str]) -> tuple[tuple[bool, ...], bool]:
+    """Which of some headers go on, and whether one of them is a Connection: clients send the same ones again and again."""
+    lower = [_lower(name) for name in names]
+    return tuple(name not in drop and not name.startswith(OURS) for name in lower), "connection" in lower
 
 
 @lru_cache(maxsize=1024)
@@ -124,7 +133,7 @@ def _lower(name: str) -> str:
 
 def head_of(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """A head as it goes over the wire; ValueError when a header would make two of it."""
-    lines = [first, *[f"{name}: {value}" for name, value in headers]]
+    lines = [first, *map(": ".join, headers)]
     head = "\r\n".join(lines)
     if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
         raise ValueError("a header has a line break in it")
