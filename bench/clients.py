@@ -1,5 +1,5 @@
 """
-Measure what a client for HTTP takes of one core for each send: aiohttp's, by which the gate asks Meta, and others where they are installed.
+Measure what a client for HTTP takes of one core for each send: the gate's own connections, aiohttp's, and others where they are installed.
 
 A client has the core to itself; the fake Graph is elsewhere. `pip install httpx niquests pyreqwest` for the other rows.
 """
@@ -25,6 +25,8 @@ import wire
 from report import Report, parser
 from yarl import URL
 
+from gatekeeper.server.lines import Lines
+
 CALLERS = 32
 HEADERS = {"Authorization": "Bearer EAAG0123456789", "Content-Type": "application/json"}
 BODY = wire.KINDS["text"] % wire.FIRST
@@ -32,8 +34,17 @@ One = Callable[[], Awaitable[Any]]
 
 
 @contextlib.asynccontextmanager
+async def by_lines(url: str) -> AsyncIterator[One]:
+    """The gate's own, over httptools."""
+    target = URL(url)
+    lines = Lines(target.origin(), connect_s=1)
+    yield lambda: lines.ask("POST", target.raw_path, HEADERS.items(), BODY, within_s=10)
+    lines.close()
+
+
+@contextlib.asynccontextmanager
 async def by_aiohttp(url: str) -> AsyncIterator[One]:
-    """As the gate uses it."""
+    """As the gate uses it for what is no send."""
     target = URL(url)
     jar, connector = aiohttp.DummyCookieJar(), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as session:
@@ -78,7 +89,7 @@ async def by_pyreqwest(url: str) -> AsyncIterator[One]:
         yield one
 
 
-CLIENTS = {"aiohttp": by_aiohttp, "httpx": by_httpx, "niquests": by_niquests, "pyreqwest": by_pyreqwest}
+CLIENTS = {"gatekeeper": by_lines, "aiohttp": by_aiohttp, "httpx": by_httpx, "niquests": by_niquests, "pyreqwest": by_pyreqwest}
 
 
 def cpu_s() -> float:
