@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TypeVar
 
-_MOST = 4096
+_MOST, _PART = 4096, 16
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
 def remember(cache: dict[_K, _V], key: _K, value: _V, *, most: int = _MOST) -> _V:
-    """Keep a value that can be made again; the oldest makes room for it."""
-    if len(cache) >= most:
-        cache.pop(next(iter(cache)))
+    """Keep a value that can be made again; where there is no room, the oldest make some: one by one each would cost a look at all."""
+    if len(cache) >= most and key not in cache:
+        for oldest in list(islice(cache, max(most // _PART, 1))):
+            del cache[oldest]
     cache[key] = value
     return value
