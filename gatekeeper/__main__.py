@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    settings, _ = load_all(given.config, data_dir("config"))
-    uvloop.run(serve(settings, logger(), sandbox=given.sandbox, config=given.config))
+    settings, book = load_all(given.config, data_dir("config"))
+    uvloop.run(serve(settings, book, logger(), sandbox=given.sandbox, config=given.config))
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -20,11 +20,10 @@ from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.secret import Secret
 from gatekeeper.engine import Engine
 from gatekeeper.engine.holding import Holding
-from gatekeeper.ledger.clients import Tls
-from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.lanes import PROBE_S
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.sandbox.graph import Sandbox
+from gatekeeper.server import ledgers
 from gatekeeper.server.admin import Admin
 from gatekeeper.server.aftermath import Aftermath
 from gatekeeper.server.callers import Callers
@@ -45,8 +44,8 @@ from gatekeeper.server.templates import Rounds, TemplateReader
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.server.workers import place
-from gatekeeper.settings import EMBEDDED, Settings
-from gatekeeper.telemetry import LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, Metrics
+from gatekeeper.settings import Settings
+from gatekeeper.telemetry import Metrics
 
 
 def unix_ms() -> int:
@@ -82,16 +81,22 @@ class Gate:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, log: Any, *, sandbox: bool = False, now: Callable[[], int] = unix_ms, config: Path | None = None
+    settings: Settings,
+    log: Any,
+    *,
+    book: Rulebook | None = None,
+    sandbox: bool = False,
+    now: Callable[[], int] = unix_ms,
+    config: Path | None = None,
 ) -> AsyncIterator[Gate]:
     """
     Run a gate until the block ends; then stop accepting, finish what is in flight, and close.
 
-    *config* is the file that *settings* were read from, to be followed.
+    *book*: the rules, where they have been read. *config* is the file that *settings* were read from, to be followed.
 
     ConfigError: an address or a data file is wrong. LedgerError: the embedded ledger cannot start.
     """
-    metrics, book = Metrics(), Rulebook.load(data_dir("config"))
+    metrics, book = Metrics(), book or Rulebook.load(data_dir("config"))
     loaded, ours = settings, place()
     if ours is not None:  # what the parent holds is where it says
         server = msgspec.structs.replace(settings.server, listen=ours.listen, admin_listen=ours.admin_listen)
@@ -101,8 +106,8 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         bound = listening(settings.server.listen, "listen", stack, shared=ours is not None)
         admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=ours is not None)
-        url = ours.ledger_url if ours else await ledger_url(settings, metrics, log, stack)
-        ledger = _ledger(url, settings, metrics, log, stack)
+        url = ours.ledger_url if ours else await ledgers.ledger_url(settings, metrics, log, stack)
+        ledger = ledgers.ledger(url, settings, metrics, log, stack)
         graph = await _sandbox(settings, book, ledger, url_of(bound), now, log, stack) if sandbox else None
         if graph is not None:
             upstream_settings = msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
@@ -246,39 +251,6 @@ async def _balanced(engine: Engine) -> None:
             return await engine.balances.open()
         except LedgerError:
             await asyncio.sleep(PROBE_S)
-
-
-async def ledger_url(settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> str:
-    """Where the ledger of the configuration is; the embedded one is started, watched and stopped with us."""
-    url = settings.ledger.url
-
-    def told(event: str, fields: dict[str, object]) -> None:
-        log.warning(event, **fields)
-        if event == LEDGER_RESTARTED:
-            metrics.ledger_restarts.inc()
-
-    if url == EMBEDDED:
-        embedded = EmbeddedLedger(Path(settings.ledger.data_dir), told)
-        await embedded.start()
-        stack.push_async_callback(embedded.stop)
-        url = embedded.url
-    return url
-
-
-def _ledger(url: str, settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> Ledger:
-    def changed(up: bool) -> None:  # noqa: FBT001
-        metrics.ledger_up.set(up)
-        if up:
-            log.warning(LEDGER_BACK)
-        else:
-            log.warning(LEDGER_LOST, error=ledger.why)
-
-    given = settings.ledger
-    tls = Tls(ca=given.ca, certificate=given.certificate, key=given.key)
-    ledger = Ledger(url, timeout_ms=given.timeout, cluster=given.cluster, tls=tls, on_change=changed)
-    metrics.ledger_up.set(1)
-    stack.push_async_callback(ledger.close)
-    return ledger
 
 
 async def _listen(runner: _Runner, bound: socket.socket, stack: contextlib.AsyncExitStack) -> _Runner:

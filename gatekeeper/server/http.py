@@ -5,6 +5,8 @@ Own HTTP as both directions need it: which headers travel, bodies read within a 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -129,6 +131,19 @@ def _going(names: tuple[str, ...], drop: frozenset[str]) -> tuple[tuple[bool, ..
 @lru_cache(maxsize=1024)
 def _lower(name: str) -> str:
     return name.lower()
+
+
+def tls() -> ssl.SSLContext:
+    """What other servers' certificates are held against: the system's authorities, or those of SSL_CERT_FILE."""
+    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=4)
+def _tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Read once, for there are many."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def head_of(first: str, headers: Iterable[tuple[str, str]]) -> bytes:

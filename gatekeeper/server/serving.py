@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gatekeeper.server.app import ledger_url, running
+from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.server.app import running
+from gatekeeper.server.ledgers import ledger_url
 from gatekeeper.server.sockets import listening, url_of, written
 from gatekeeper.server.workers import Place, Workers, arguments, orphaned, place, say_ready
 from gatekeeper.settings import Settings
@@ -19,7 +21,7 @@ from gatekeeper.telemetry import ONE_WORKER, STARTED, STOPPED, Metrics
 _BETWEEN_COLLECTIONS = 50_000  # objects made and not yet gone
 
 
-async def serve(settings: Settings, log: Any, *, sandbox: bool = False, config: Path | None = None) -> None:
+async def serve(settings: Settings, book: Rulebook, log: Any, *, sandbox: bool = False, config: Path | None = None) -> None:
     """Run a gate, or as many as the configuration wants, until SIGTERM or SIGINT; SIGHUP has them read *config* again."""
     stop, ours = asyncio.Event(), place()
     loop = asyncio.get_running_loop()
@@ -29,16 +31,16 @@ async def serve(settings: Settings, log: Any, *, sandbox: bool = False, config: 
     if settings.server.workers > 1 and ours is None and not sandbox:
         await _serve_many(settings, log, stop, config)
     else:
-        await _serve_one(settings, log, stop, ours, sandbox=sandbox, config=config)
+        await _serve_one(settings, book, log, stop, ours, sandbox=sandbox, config=config)
     log.info(STOPPED, worker=ours and ours.number)
 
 
 async def _serve_one(
-    settings: Settings, log: Any, stop: asyncio.Event, ours: Place | None, *, sandbox: bool, config: Path | None
+    settings: Settings, book: Rulebook, log: Any, stop: asyncio.Event, ours: Place | None, *, sandbox: bool, config: Path | None
 ) -> None:
     """Serve in this process, until it is to stop or its parent is gone."""
     loop = asyncio.get_running_loop()
-    async with running(settings, log, sandbox=sandbox, config=config) as gate:
+    async with running(settings, log, book=book, sandbox=sandbox, config=config) as gate:
         loop.add_signal_handler(signal.SIGHUP, gate.reload.ask)
         if settings.server.workers > 1 and sandbox:
             log.warning(ONE_WORKER, workers=settings.server.workers)

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import hashlib
 import io
-import ssl
 from collections.abc import Iterable
 from enum import StrEnum
 from time import perf_counter
@@ -17,7 +16,7 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from gatekeeper.server.http import AUTOMATIC, upstream_headers
+from gatekeeper.server.http import AUTOMATIC, tls, upstream_headers
 from gatekeeper.telemetry import Metrics
 
 _CONNECTIONS = 64
@@ -170,7 +169,7 @@ class Target:
 
 def session() -> aiohttp.ClientSession:
     """The client of all targets. Certificates are held against the system's authorities, or those of SSL_CERT_FILE."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ssl=ssl.create_default_context())
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ssl=tls())
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -21,10 +21,13 @@ import pytest
 from fake_graph import FakeGraph
 from redis import Redis
 
+from gatekeeper.core.data import data_dir
+from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.server.app import Gate, running
 from gatekeeper.settings import parse
 from gatekeeper.telemetry import logger
 
+BOOK = Rulebook.load(data_dir("config"))
 NOON = 1_794_312_000_000  # 2026-11-10T12:00Z
 PATIENCE_S = 10
 WABA, NUMBER, USER = "102290129340398", "106540352242922", "4915112345678"
@@ -297,7 +300,9 @@ async def open_house(redis_url: str, redis: Redis, caplog: pytest.LogCaptureFixt
             merged = {name: {**usual[name], **sections.pop(name, {})} for name in usual}
             house = House(now=now)
             settings = parse({**merged, "account": [account], **sections}, name="test", environment={})
-            house.gate = await stack.enter_async_context(running(settings, logger(house.written), now=lambda: house.now))
+            house.gate = await stack.enter_async_context(
+                running(settings, logger(house.written), book=BOOK, now=lambda: house.now)
+            )
             houses.append(house)
             return house
 
