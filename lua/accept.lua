@@ -21,15 +21,16 @@ local reservation_key, message_key, parked_key, spend_key = KEYS[1], KEYS[2], KE
 local state, cell, quote, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- Who asks again did not hear the answer.
-if redis.call('EXISTS', message_key) == 1 then return redis.call('LRANGE', parked_key, 0, -1) end
+if redis.call('EXISTS', message_key) == 1 then return redis.call('LRANGE', parked_key, '0', '-1') end
 if redis.call('EXISTS', reservation_key) == 0 then return {} end
 
 -- Take it all.
 redis.call('RENAME', reservation_key, message_key)
 redis.call('HSET', message_key, 'state', state, 'spend', spend_key, 'quote', quote)
-book(spend_key, 'p', cell, quote, lifetime)
+book(spend_key, 'p', cell, quote, '1')
 local place = redis.call('HGET', message_key, 'turn')
-if place then redis.call('HINCRBY', spend_key, 'a#' .. cell, 1) end
-if place == '1' then redis.call('HINCRBY', spend_key, 't#' .. cell, 1) end
-book(spend_key, 'o', '', quote, lifetime)
-return redis.call('LRANGE', parked_key, 0, -1)  -- they stay until they expire: the answer may not arrive
+if place then redis.call('HINCRBY', spend_key, 'a#' .. cell, '1') end
+if place == '1' then redis.call('HINCRBY', spend_key, 't#' .. cell, '1') end
+book(spend_key, 'o', '', quote, '1')
+keep(spend_key, lifetime)
+return redis.call('LRANGE', parked_key, '0', '-1')  -- they stay until they expire: the answer may not arrive

@@ -11,16 +11,18 @@ distinct  ZSET    names by the moment that each was last reached, or last taken 
           HASH    of those with sends on their way: how many, since when, and when one of them was last delivered
 ]]
 
+-- Whether a list has *n* in it; an empty one has all.
 local function within(list, n)
-  for _, one in ipairs(list) do
+  if list == '' then return true end
+  for _, one in ipairs(rows(list)) do
     if one == n then return true end
   end
-  return #list == 0
+  return false
 end
 
 -- The key of a guard: one for all, or one for each recipient.
-local function guarded(guard, name)
-  return guard.by_recipient and KEYS[guard.key] .. ':' .. name or KEYS[guard.key]
+local function guarded(key, by_recipient, send)
+  return by_recipient and KEYS[key] .. ':' .. name_of(send.thread_key) or KEYS[key]
 end
 
 -- Put a field into the record of a send, which is written in one go.
@@ -29,81 +31,67 @@ local function remember(send, field, value)
   send.record[#send.record + 1] = value
 end
 
-local fits, takes = {}, {}
+-- Each kind says whether a send fits, after how many milliseconds it would, and what was read; and how it takes, and what it then holds.
+local kinds = {}
 
-function fits.at_most(guard, send)
-  local counts = redis.call('HMGET', guarded(guard, send.name), 'spent', 'reserved')
+function kinds.at_most(send, key, by_recipient, limit, lifetime)
+  key = guarded(key, by_recipient, send)
+  local counts, amount = redis.call('HMGET', key, 'spent', 'reserved'), send.amount
   local taken = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
-  return send.amount == 0 or taken + send.amount <= guard.limit, 0, taken
-end
-
-function takes.at_most(guard, send)
-  local key = guarded(guard, send.name)
-  if send.amount > 0 then
-    redis.call('HINCRBY', key, 'reserved', send.amount)
-    keep(key, guard.lifetime)
+  return amount == 0 or taken + amount <= limit, 0, taken, function()
+    if amount > 0 then
+      redis.call('HINCRBY', key, 'reserved', amount)
+      keep(key, lifetime)
+    end
+    return {'at_most', key, lifetime, amount}
   end
-  return {'at_most', key, guard.lifetime, send.amount}
 end
 
 -- How full the bucket is with this send in it, in shares of a millisecond as many as *burst*: whole numbers, so that exactly so
 -- many sends fit. It leaks a millisecond in each.
-local function filled(guard, send)
-  local last, level, burst = (redis.call('GET', guarded(guard, send.name)) or '0 0 1'):match('^(%d+) (%d+) (%d+)$')
-  if last - send.at > guard.every then last, level = send.at, 0 end  -- nobody waits until a clock that stepped back is where it was
-  return math.max(math.ceil(level * guard.burst / burst) - (send.at - last) * guard.burst, 0) + guard.every
-end
-
-function fits.spaced(guard, send)
-  local early = math.max(math.ceil((filled(guard, send) - guard.burst * guard.every) / guard.burst), 0)
-  return early == 0, early, early
-end
-
-function takes.spaced(guard, send)
-  local level = math.min(filled(guard, send), guard.burst * guard.every)  -- what only warns does not run up a debt
-  redis.call('SET', guarded(guard, send.name), string.format('%d %d %d', send.at, level, guard.burst), 'PX', guard.lifetime)
-end
-
-local function reached(guard, send)
-  local moment = tonumber(redis.call('ZSCORE', KEYS[guard.key], send.name) or 0)
-  return moment > send.at - guard.every and moment or nil
-end
-
-function fits.distinct(guard, send)
-  local count = redis.call('ZCOUNT', KEYS[guard.key], '(' .. send.at - guard.every, '+inf')
-  return reached(guard, send) ~= nil or count < guard.limit, 0, count
-end
-
-function takes.distinct(guard, send)
-  local key, held_key, moment = KEYS[guard.key], KEYS[guard.held], reached(guard, send)
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', send.at - guard.every, 'LIMIT', 0, 9)) do
-    redis.call('ZREM', key, name)
-    redis.call('HDEL', held_key, name)
+function kinds.spaced(send, key, by_recipient, every, burst, lifetime)
+  key = guarded(key, by_recipient, send)
+  local last, level, share = (redis.call('GET', key) or '0 0 1'):match('^(%d+) (%d+) (%d+)$')
+  if last - send.at > every then last, level = send.at, 0 end  -- nobody waits until a clock that stepped back is where it was
+  local filled = math.max(math.ceil(level * burst / share) - (send.at - last) * burst, 0) + every
+  local early = math.max(math.ceil((filled - burst * every) / burst), 0)
+  return early == 0, early, early, function()
+    level = math.min(filled, burst * every)  -- what only warns does not run up a debt
+    redis.call('SET', key, string.format('%d %d %d', send.at, level, burst), 'PX', lifetime)
   end
-  local packed = moment and redis.call('HGET', held_key, send.name)
-  local going = packed and unpack(packed) or {0, send.at, moment or 0}
-  redis.call('HSET', held_key, send.name, pack({going[1] + 1, going[2], going[3]}))
-  redis.call('ZADD', key, math.max(send.at, moment or 0), send.name)
-  keep(key, guard.lifetime)
-  keep(held_key, guard.lifetime)
-  return {'distinct', key, guard.lifetime, held_key, send.name, send.at}
+end
+
+function kinds.distinct(send, key, held, limit, every, lifetime)
+  local reached_key, held_key, name = KEYS[key], KEYS[held], name_of(send.thread_key)
+  local count = redis.call('ZCOUNT', reached_key, '(' .. send.at - every, '+inf')
+  local moment = tonumber(redis.call('ZSCORE', reached_key, name) or 0)
+  if moment <= send.at - every then moment = nil end
+  return moment ~= nil or count < limit, 0, count, function()
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', reached_key, '-inf', send.at - every, 'LIMIT', 0, 9)) do
+      redis.call('ZREM', reached_key, old)
+      redis.call('HDEL', held_key, old)
+    end
+    local packed = moment and redis.call('HGET', held_key, name)
+    local going = packed and unpack(packed) or {0, send.at, moment or 0}
+    redis.call('HSET', held_key, name, pack({going[1] + 1, going[2], going[3]}))
+    redis.call('ZADD', reached_key, math.max(send.at, moment or 0), name)
+    keep(reached_key, lifetime)
+    keep(held_key, lifetime)
+    return {'distinct', reached_key, lifetime, held_key, name, send.at}
+  end
 end
 
 -- Which answer this is to what opened the clock last: another opening begins anew, and while it is not open nothing is answered.
-local function nth(guard, send)
-  local since = send.certain(guard.clock) and number(send.clocks, guard.clock .. '<') or 0
-  local at, count = (send.clocks[guard.clock .. '#'] or '0 0'):match('^(%d+) (%d+)$')
-  return since == 0 and 0 or (tonumber(at) == since and count or 0) + 1, since
+function kinds.turn(send, clock)
+  local since = send.certain[clock] and number(send.clocks, clock .. '<') or 0
+  local at, count = (send.clocks[clock .. '#'] or '0 0'):match('^(%d+) (%d+)$')
+  count = since == 0 and 0 or (tonumber(at) == since and count or 0) + 1
+  return true, 0, count, function()
+    if count == 0 then return nil end
+    redis.call('HSET', send.thread_key, clock .. '#', string.format('%d %d', since, count))
+    remember(send, 'turn', count)
+    return {'turn', send.thread_key, clock .. '#', since}
+  end
 end
 
-function fits.turn(guard, send) return true, 0, (nth(guard, send)) end
-
-function takes.turn(guard, send)
-  local count, since = nth(guard, send)
-  if count == 0 then return nil end
-  redis.call('HSET', send.thread_key, guard.clock .. '#', string.format('%d %d', since, count))
-  remember(send, 'turn', count)
-  return {'turn', send.thread_key, guard.clock .. '#', since}
-end
-
-function fits.absent(guard, send) return not send.certain(guard.clock), 0, 0 end
+function kinds.absent(send, clock) return not send.certain[clock], 0, 0 end

@@ -37,9 +37,10 @@ function gives.distinct(hold, delivered, _, at)
 end
 
 function gives.turn(hold, delivered)
+  if delivered then return {hold[1], hold[2], hold[3], 0} end
   local kind, key, field, since = hold[1], thread(hold[2]), hold[3], hold[4]
   local at, count = (redis.call('HGET', key, field) or '0 0'):match('^(%d+) (%d+)$')
-  if delivered or tonumber(at) ~= since then return {kind, key, field, 0} end
+  if tonumber(at) ~= since then return {kind, key, field, 0} end
   if tonumber(count) > 1 then
     redis.call('HSET', key, field, string.format('%d %d', since, count - 1))
   else
@@ -48,14 +49,11 @@ function gives.turn(hold, delivered)
   return {kind, key, field, 0}
 end
 
--- Give back what a record holds of its meter and guards. A group's next member finds its guards there, with nothing more to give back.
-local function give_back(record_key, record, delivered, cost, at)
-  if record.meter then
-    if redis.call('HINCRBY', record.meter, 'reserved', -1) <= 0 then redis.call('HDEL', record.meter, 'reserved') end
-    redis.call('HDEL', record_key, 'meter')
-  end
-  if not record.holds then return end
-  local kept = {}
-  for i, hold in ipairs(unpack(record.holds)) do kept[i] = gives[hold[1]](hold, delivered, cost, at) end
-  redis.call('HSET', record_key, 'holds', pack(kept))
+-- Give back what a record holds of its meter and guards. What is left of that is for a group's next member: its guards, with nothing more
+-- to give back.
+local function give_back(meter_key, holds, delivered, cost, at)
+  if meter_key and redis.call('HINCRBY', meter_key, 'reserved', '-1') <= 0 then redis.call('HDEL', meter_key, 'reserved') end
+  local left = {}
+  for i, hold in ipairs(holds and unpack(holds) or {}) do left[i] = gives[hold[1]](hold, delivered, cost, at) end
+  return left
 end

@@ -30,10 +30,10 @@ local function drop(field)
   clocks[field] = nil
 end
 
-local kinds = {}
+local moves = {}
 
 -- Something opened *x* at change.at; it runs until change.ends.
-function kinds.open(x, change)
+function moves.open(x, change)
   if change.ends <= now or change.ends <= number(clocks, x) then return end
   set(x, change.ends, change.ends)
   set(x .. '<', change.at, change.ends)
@@ -41,7 +41,7 @@ function kinds.open(x, change)
 end
 
 -- Whatever opened *x* up to change.at does not count, nor what this very reservation assumed.
-function kinds.shut(x, change)
+function moves.shut(x, change)
   if clocks[x .. '&'] == change.by then
     drop(x .. '?')
     drop(x .. '&')
@@ -53,7 +53,7 @@ function kinds.shut(x, change)
 end
 
 -- Meta says when *x* ends. That corrects what is open, and is believed of what is only assumed, without confirming it.
-function kinds.tell(x, change)
+function moves.tell(x, change)
   if change.at <= number(clocks, x .. '!') then return end
   local since, ends = number(clocks, x .. '<'), confirmed(clocks, x)
   if ends > change.at and change.ends > since then
@@ -71,5 +71,5 @@ function kinds.tell(x, change)
   if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
 end
 
-for _, change in ipairs(changes) do kinds[change.kind](change.clock, change) end
+for _, change in ipairs(changes) do moves[change.kind](change.clock, change) end
 return moved

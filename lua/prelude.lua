@@ -10,11 +10,16 @@ A thread is a hash. A clock `x` of it has the fields
   x#   opened at, answers since
   x?   assumed open until  x&   by which reservation x=   Meta's own expiry of what is assumed    x@   when Meta said so
 A name that leads to another one has `link`, the key of that; `exact`, how exactly that tells a user; `said`, when Meta last said so.
+
+A number that never differs is passed to a command as text: Redis prints every other one first, as a float.
 ]]
 
 local spread = unpack  -- Lua's own
 local pack, unpack = cmsgpack.pack, cmsgpack.unpack
 local UNKNOWN, ANY = -1, -1
+
+-- What a list holds: values, or rows that are packed themselves.
+local function rows(packed) return {unpack(packed)} end
 
 local function fields(key)
   local flat, found = redis.call('HGETALL', key), {}
@@ -47,26 +52,37 @@ end
 
 local function assumed(clocks, x) return number(clocks, x .. '?') end
 
+-- Until when each clock that is open is: for certain; as is expected; and the latter once more, in a list.
+local function open_clocks(clocks, now)
+  local certain, expected, flat = {}, {}, {}
+  for field in pairs(clocks) do
+    local x = field:match('^([%w:_]+)%??$')
+    if x and not expected[x] then
+      local known, hoped = confirmed(clocks, x), assumed(clocks, x)
+      if known > now then certain[x] = known end
+      if known > now or hoped > now then
+        expected[x] = math.max(known, hoped)
+        flat[#flat + 1] = x
+        flat[#flat + 1] = expected[x]
+      end
+    end
+  end
+  return certain, expected, flat
+end
+
 -- Let *key* live at least *span* more milliseconds.
 local function keep(key, span)
   span = math.ceil(span)
   if span > redis.call('PTTL', key) then redis.call('PEXPIRE', key, span) end
 end
 
--- The price that a tariff gives at *reading*.
-local function price(case, reading)
-  for _, step in ipairs(case.tariff) do
-    if step[1] == ANY or reading < step[1] then return step[2] end
-  end
-  return UNKNOWN
-end
-
--- The first case that holds: its index and the clock that made it hold. *open* says whether a clock is open.
-local function pick(cases, open, certain)
-  for i, case in ipairs(cases) do
-    if not (certain and case.unconfirmed) then
-      if #case.needs == 0 then return i end
-      for _, x in ipairs(case.needs) do
+-- The first case from *first* on that holds: its index and the clock that made it hold. *open* says whether a clock is open.
+local function pick(cases, first, open, certain)
+  for i = first, #cases do
+    local needs, unconfirmed = unpack(cases[i])
+    if not (certain and unconfirmed) then
+      if needs == '' then return i end
+      for _, x in ipairs(rows(needs)) do
         if open(x) then return i, x end
       end
     end
@@ -74,30 +90,19 @@ local function pick(cases, open, certain)
   return 0
 end
 
--- What a case's meter reads: what was settled, by us or before us, and unless *settled_only* what is reserved; then what Meta told.
-local function read(case, settled_only)
-  if case.meter == 0 then return 0, 0 end
-  local counts = redis.call('HMGET', KEYS[case.meter], 'settled', 'opening', 'reserved', 'told')
-  local reading = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
-  return reading + (settled_only and 0 or tonumber(counts[3] or 0)), tonumber(counts[4] or 0)
-end
-
--- Book one message of *cost* micro-units on a day's bill: `kind#cell` counts, `kind$cell` sums, `kind?cell` counts unknown prices.
-local function book(spend_key, kind, cell, cost, lifetime)
-  redis.call('HINCRBY', spend_key, kind .. '#' .. cell, 1)
-  if cost == UNKNOWN then
-    redis.call('HINCRBY', spend_key, kind .. '?' .. cell, 1)
-  elseif cost > 0 then
-    redis.call('HINCRBY', spend_key, kind .. '$' .. cell, cost)
+-- What a case costs; what its meter reads, namely what was settled, by us or before us, and unless *settled_only* what is reserved; and
+-- what Meta told that it reads.
+local function priced(case, settled_only)
+  local _, _, tariff, meter = unpack(case)
+  local reading, told = 0, 0
+  if meter > 0 then
+    local counts = redis.call('HMGET', KEYS[meter], 'settled', 'opening', 'reserved', 'told')
+    reading = tonumber(counts[1] or 0) + tonumber(counts[2] or 0) + (settled_only and 0 or tonumber(counts[3] or 0))
+    told = tonumber(counts[4] or 0)
   end
-  keep(spend_key, lifetime)
-end
-
--- Take one message of *cost* off a day's bill again.
-local function unbook(spend_key, kind, cell, cost, lifetime)
-  redis.call('HINCRBY', spend_key, kind .. '#' .. cell, -1)
-  if cost ~= 0 then
-    redis.call('HINCRBY', spend_key, kind .. (cost == UNKNOWN and '?' or '$') .. cell, cost == UNKNOWN and -1 or -cost)
+  local steps = rows(tariff)  -- up to which reading, and the price, in turn
+  for i = 1, #steps, 2 do
+    if steps[i] == ANY or reading < steps[i] then return steps[i + 1], reading, told end
   end
-  keep(spend_key, lifetime)
+  return UNKNOWN, reading, told
 end

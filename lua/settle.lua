@@ -9,21 +9,23 @@ KEYS[2]  thread       HASH    gk:{P}:thread:<phone_number_id>:<recipient>
 KEYS[3]  spend        HASH    gk:{P}:spend:<waba_id>:<day>
 KEYS[4…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
 ARGV[1]  at           int     Unix milliseconds of the delivery or failure
-ARGV[2]  move         msgpack gatekeeper.ledger.wire:_Move
-Returns  msgpack gatekeeper.core.settlement:Settled
-Writes   only when the current state is one of move.leaving
+ARGV[2]  move         msgpack gatekeeper.ledger.shapes:Move, its fields in a row
+Returns  msgpack gatekeeper.core.settlement:Settled, its fields in a row
+Writes   only when the current state is one of `leaving`
 Expires  every key that it writes
 ]]
 
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
-local at, move = tonumber(ARGV[1]), unpack(ARGV[2])
+local at, move = tonumber(ARGV[1]), ARGV[2]
 
-local record = fields(record_key)
-local legal = false
-for _, state in ipairs(move.leaving) do legal = legal or record.state == state end
-local member = 'member:' .. move.member
-if not legal or (move.member ~= '' and record[member]) then
-  return pack({'ignored', 0, 0, UNKNOWN, 0, UNKNOWN, {}})
+local id, leaving, to, member, cases, own, lengths, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime = unpack(move)
+
+local member_field = 'member:' .. member
+local state, quote, spent, held_meter, holds, heard = spread(
+  redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds', member_field)
+)
+if not state or not within(leaving, state) or heard then
+  return pack('ignored', 0, 0, UNKNOWN, 0, UNKNOWN, {})
 end
 
 local clocks
@@ -38,75 +40,80 @@ end
 -- Open at the time of this delivery. What was used up later was open before; of what was opened anew later, the latch of the send
 -- knows, unless it was denied since.
 local function open(x)
+  if not clocks[x] then return false end
   local since, denied, used = number(clocks, x .. '<'), number(clocks, x .. '!'), number(clocks, x .. '*')
   if since <= at then
     if number(clocks, x) > at and since > denied and (since > used or at < used) then return true end
-  elseif denied < move.sent_at then
-    local latch = move.latches[x]
+  elseif denied < sent_at then
+    local latch = latches[x]
     if latch and latch > at and (used == 0 or at < used) then return true end
   end
-  return early(x, move.lengths[x])
+  return early(x, lengths[x])
 end
 
-local chosen, own, by, reading, cost, own_cost = 0, 0, nil, 0, UNKNOWN, UNKNOWN
+local chosen, by, cost, reading, own_case, own_cost = 0, nil, UNKNOWN, 0, 0, UNKNOWN
 local joined = {}
-if #move.cases > 0 then
-  chosen, by = pick(move.cases, open)
-  reading = read(move.cases[chosen], true)
-  cost = price(move.cases[chosen], reading)
-  for _, x in ipairs(move.cases[chosen].needs) do
+cases, own = rows(cases), rows(own)
+if #cases > 0 then
+  chosen, by = pick(cases, 1, open)
+  cost, reading = priced(cases[chosen], true)
+  local needs = unpack(cases[chosen])
+  for _, x in ipairs(rows(needs)) do
     if open(x) then joined[#joined + 1] = x end
   end
-  own = pick(move.own, open)
-  own_cost = own > 0 and price(move.own[own], (read(move.own[own], true))) or cost
+  own_case = pick(own, 1, open)
+  own_cost = own_case > 0 and priced(own[own_case], true) or cost
 end
+local _, _, _, meter, opens, length, cell = unpack(cases[chosen] or '')
 
 -- Take it all.
-local function confirm(x, length)
-  local told, ends = move.told[x] or number(clocks, x .. '='), at + length
-  if told > at or move.told[x] or (told > 0 and told == assumed(clocks, x) and clocks[x .. '&'] == move.id) then ends = told end
-  if early(x, length) or ends > confirmed(clocks, x) then
+local function confirm(x, span)
+  local said = told[x] or number(clocks, x .. '=')
+  local ends = at + span
+  if said > at or told[x] or (said > 0 and said == assumed(clocks, x) and clocks[x .. '&'] == id) then ends = said end
+  if early(x, span) or ends > confirmed(clocks, x) then
     redis.call('HSET', thread_key, x, ends, x .. '<', at)
     keep(thread_key, math.max(ends - at, 1))
   end
 end
 
-if move.member ~= '' then
-  redis.call('HSET', record_key, member, 1)
-else
-  redis.call('HSET', record_key, 'state', move.to)
+local left = give_back(held_meter, holds, chosen > 0, cost, at)
+if spent then  -- on the day that it was sent it is no longer open
+  book(spent, 'o', '', tonumber(quote), '-1')
+  keep(spent, spend_lifetime)
 end
-give_back(record_key, record, chosen > 0, cost, at)
-if record.spend then  -- on the day that it was sent it is no longer open
-  unbook(record.spend, 'o', '', tonumber(record.quote), move.spend_lifetime)
-  redis.call('HDEL', record_key, 'spend')
-end
-if move.lifetime == 0 then
+if lifetime == 0 then
   redis.call('DEL', record_key)
-elseif move.member == '' then  -- a group's record waits for its other members
-  redis.call('PEXPIRE', record_key, move.lifetime)
+elseif member == '' then
+  redis.call('HSET', record_key, 'state', to)
+  redis.call('HDEL', record_key, 'meter', 'spend', 'holds')
+  redis.call('PEXPIRE', record_key, lifetime)
+else  -- a group's record waits for its other members
+  redis.call('HSET', record_key, member_field, '1')
+  if holds then redis.call('HSET', record_key, 'holds', pack(left)) end
+  redis.call('HDEL', record_key, 'meter', 'spend')
 end
 
-local case = move.cases[chosen]
-if case then
-  book(spend_key, 's', case.cell, cost, move.spend_lifetime)
-  if case.opens ~= '' then
-    confirm(case.opens, case.length)
+if chosen > 0 then
+  book(spend_key, 's', cell, cost, '1')
+  keep(spend_key, spend_lifetime)
+  if opens ~= '' then
+    confirm(opens, length)
     -- What made it open is used up by it: an ad is answered once.
     if by and at > number(clocks, by .. '*') then redis.call('HSET', thread_key, by .. '*', at) end
-  elseif by and early(by, move.lengths[by]) then
-    confirm(by, move.lengths[by])
+  elseif by and early(by, lengths[by]) then
+    confirm(by, lengths[by])
   end
-  if case.meter > 0 then
-    redis.call('HINCRBY', KEYS[case.meter], 'settled', 1)
-    keep(KEYS[case.meter], move.meter_lifetime)
+  if meter > 0 then
+    redis.call('HINCRBY', KEYS[meter], 'settled', '1')
+    keep(KEYS[meter], meter_lifetime)
   end
 end
-for field, id in pairs(clocks) do
-  if id == move.id and field:sub(-1) == '&' then
+for field, by_id in pairs(clocks) do
+  if by_id == id and field:sub(-1) == '&' then
     local x = field:sub(1, -2)
     redis.call('HDEL', thread_key, field, x .. '?')
-    if not case and move.lifetime > 0 then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
+    if chosen == 0 and lifetime > 0 then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
-return pack({'moved', chosen, reading, cost, own, own_cost, joined})
+return pack('moved', chosen, reading, cost, own_case, own_cost, joined)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from typing import Any
 
-import msgspec
 from redis.exceptions import NoScriptError
 
 from gatekeeper.core.bill import Line, lines
@@ -19,7 +18,7 @@ from gatekeeper.core.plan import Plan
 from gatekeeper.core.reservation import Facts
 from gatekeeper.core.settlement import Settled, Settling
 from gatekeeper.core.tariff import Meter
-from gatekeeper.ledger import calls, clients, keys, records, scripts
+from gatekeeper.ledger import calls, clients, keys, records, scripts, wire
 from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.clients import Tls
 from gatekeeper.ledger.lanes import MOST, Command, probing
@@ -27,9 +26,8 @@ from gatekeeper.ledger.nodes import Cluster, Single
 from gatekeeper.ledger.records import Record
 
 STALE = "stale"
+settled = wire.settled
 _VERSION = "version"  # no template fact is called that: each names a template after a space
-_outcome = msgspec.msgpack.Decoder(Outcome).decode
-settled = msgspec.msgpack.Decoder(Settled).decode
 
 
 class Ledger:
@@ -77,13 +75,11 @@ class Ledger:
 
     async def run(self, batch: Sequence[Call], *, behind: bool = False) -> list[Any]:
         """Run scripts in their order, in one round trip for so many; what each returns comes back. *behind*: sends go first."""
+        if len(batch) == 1:
+            return await self._at(batch[0].keys[0], [self._asked(batch[0])], behind=behind)
         answers: list[Any] = []
         for start in range(0, len(batch), MOST):
-            some = batch[start : start + MOST]
-            commands = [
-                (call.keys[0], ("EVALSHA", self._scripts[call.script].sha, len(call.keys), *call.keys, *call.arguments))
-                for call in some
-            ]
+            commands = [(call.keys[0], self._asked(call)) for call in batch[start : start + MOST]]
             answers += await self._spread(commands, behind=behind)
         return answers
 
@@ -92,11 +88,11 @@ class Ledger:
     ) -> Outcome:
         """Decide one send and reserve what it takes; *registry* is the version of the templates that the plan rests on."""
         call = calls.authorize(tag, plan, facts, commit=commit, enforce=enforce, registry=registry)
-        return _outcome((await self.run([call]))[0])
+        return wire.outcome((await self.run([call]))[0])
 
     async def release(self, tag: str, settling: Settling) -> Settled:
         """Give back what a send holds that Meta refused."""
-        return settled((await self.run([calls.release(tag, settling)]))[0])
+        return wire.settled((await self.run([calls.release(tag, settling)]))[0])
 
     async def records(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
         """The reservations of messages, by (tag, wamid); one that nobody knows is absent."""
@@ -213,6 +209,9 @@ class Ledger:
         if len(commands) == 1 or self._cluster:
             return await self._at(key, commands)
         return _sound((await self._at(key, [("MULTI",), *commands, ("EXEC",)]))[-1])
+
+    def _asked(self, call: Call) -> Command:
+        return "EVALSHA", self._scripts[call.script].sha, len(call.keys), *call.keys, *call.arguments
 
     async def _members(self, key: str) -> list[str]:
         [found] = await self.ask(key, ("SMEMBERS", key))

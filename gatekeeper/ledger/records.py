@@ -10,11 +10,12 @@ from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import LATCHED, Word
 
 FIELDS = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
+_STATES = {state.value.encode(): state for state in State}
 read_facts = msgspec.msgpack.Decoder(Facts).decode
 _word = msgspec.msgpack.Decoder(Word).decode
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reservation as the ledger holds it. *latches*: the ends of clocks as known at send; *quote*: micro-units, -1 unknown."""
 
     facts: Facts
@@ -28,12 +29,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def read(values: Sequence[bytes | None]) -> Record | None:
     """Make a record of the values of FIELDS; None: there is none, or one of another version of ours that says what we do not know."""
     facts, state, thread, quote, note, *latches = values
-    if facts is None or state is None or thread is None or quote is None:
+    known = _STATES.get(state or b"")
+    if facts is None or known is None or thread is None or quote is None:
         return None
     try:
         return Record(
             facts=read_facts(facts),
-            state=State(state.decode()),
+            state=known,
             thread=thread.decode(),
             latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
             quote=int(quote),

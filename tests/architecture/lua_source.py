@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from gatekeeper.core.data import data_dir
-from gatekeeper.ledger import scripts
+from gatekeeper.ledger import scripts, shapes
 
 SCRIPTS = {path.stem: path.read_text("utf-8") for path in sorted(data_dir("lua").glob("*.lua"))}
 VERBS = [name for name in SCRIPTS if name not in scripts.SHARED]
@@ -19,6 +19,12 @@ READS = {"EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LRANGE", "PTTL", "ZCOUNT"
 WRITES = {"DEL", "HDEL", "HINCRBY", "HSET", "PEXPIRE", "RENAME", "RPUSH", "SET", "ZADD", "ZREM"}
 # What 6.2 takes less of than its successors do: PEXPIRE's NX, XX, GT and LT came with 7.0.
 MOST_ARGUMENTS = {"PEXPIRE": 2}
+
+# The shapes that scripts take apart, and how many fields such a one has at most.
+ROWS = [one for one in shapes.Row.__subclasses__() if one.__module__ == shapes.__name__]
+MOST_FIELDS = 15
+# A shape that several kinds of guards share.
+KINDS = {"clocked": "turn|absent"}
 
 HEADER = re.compile(r"\A--\[\[\n(?P<name>\w+): (?P<summary>\S.*?\.)\n\n(?P<text>.*?)\n\]\]\n", re.DOTALL)
 LINE = re.compile(r"^(?P<what>Owns|Never|Returns|Writes|Expires|KEYS\[\d+…?\]|ARGV\[\d+\]) +(?P<says>\S.*)$")
@@ -53,6 +59,19 @@ def bound(name: str) -> list[tuple[str, str, int, str | None]]:
         assert len(names) == len(values), line[0]
         found += [(local, value["list"], int(value["n"]), value["read"]) for local, value in zip(names, values, strict=True)]
     return found
+
+
+def taken_apart(shape: type[shapes.Row]) -> list[list[str]]:
+    """
+    Into which locals a shape is unpacked, wherever it is.
+
+    The shape of a guard's terms goes to its kind as arguments, behind what all kinds are asked.
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", shape.__name__).lower()
+    text = "".join(body(script) for script in SCRIPTS)
+    locals_ = re.findall(rf"^ *local ([\w, ]+) = unpack\({name}(?:s\[\w+\])?(?: or '')?\)", text, re.MULTILINE)
+    arguments = re.findall(rf"^function kinds\.(?:{KINDS.get(name, name)})\(send, ([\w, ]+)\)", text, re.MULTILINE)
+    return [names.split(", ") for names in (*locals_, *arguments)]
 
 
 def commands(text: str) -> set[str]:

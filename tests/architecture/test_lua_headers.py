@@ -13,10 +13,13 @@ import pytest
 from lua_source import (
     BINDING,
     CALL,
+    FUNCTION,
     HEADER,
     LINE,
     MOST_ARGUMENTS,
+    MOST_FIELDS,
     READS,
+    ROWS,
     SCRIPTS,
     STRUCT,
     TAKE,
@@ -30,12 +33,14 @@ from lua_source import (
     declared,
     split,
     struct,
+    taken_apart,
     writers,
 )
 from story import rulebook
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.bill import Cell, Quoted
+from gatekeeper.core.guards import Kind
 from gatekeeper.core.holding import Entry, Text
 from gatekeeper.core.plan import Sent, plan
 from gatekeeper.core.recipients import Link
@@ -186,12 +191,9 @@ def test_a_msgpack_argument_names_its_shape(name):
 @pytest.mark.parametrize(
     ("local", "reference"),
     [
-        ("plan", ("gatekeeper.ledger.wire", "_Plan")),
-        ("bar", ("gatekeeper.ledger.wire", "_Bar")),
-        ("case", ("gatekeeper.ledger.wire", "_Case")),
-        ("move", ("gatekeeper.ledger.wire", "_Move")),
         ("change", ("gatekeeper.core.effects", "Change")),
         ("entry", ("gatekeeper.core.holding", "Entry")),
+        ("learned", ("gatekeeper.ledger.wire", "_Learned")),
         ("onward", ("gatekeeper.ledger.wire", "_Onward")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -204,15 +206,39 @@ def test_scripts_read_what_is_sent(local, reference):
     assert set(struct(reference).__struct_fields__) == read
 
 
+@pytest.mark.parametrize("shape", ROWS, ids=lambda shape: shape.__name__)
+def test_a_row_is_taken_apart_as_it_was_packed(shape):
+    """The locals have the names of its fields, in their order; each is read somewhere, and msgpack's head of it is one byte."""
+    fields = list(shape.__struct_fields__)
+    named = taken_apart(shape)
+
+    assert named
+    assert [[one if one == "_" else field for field, one in zip(fields, names, strict=False)] for names in named] == named
+    assert set(fields) == {name for names in named for name in names} - {"_"}
+    assert len(fields) <= MOST_FIELDS
+
+
 @pytest.mark.parametrize("name", ["authorize", "settle"])
-def test_a_packed_answer_has_its_structs_length(name):
-    """Every answer that a script packs as an array has as many items as the struct that reads it has fields."""
+def test_an_answer_has_its_structs_length(name):
+    """Every answer that a script packs has as many items as the struct that reads it has fields."""
     returns = re.search(r"^Returns .*$", HEADER.match(SCRIPTS[name])["text"], re.MULTILINE)[0]
     fields = struct(STRUCT.search(returns).groups()).__struct_fields__
-    packed = [re.sub(r"\{\}", "none", found) for found in re.findall(r"pack\(\{(.*?)\}\)", body(name))]
+    text = body(name)
+    packed = [split(text[found.end() :]) for found in re.finditer(r"(?:return|local answer =) pack\(", text)]
 
-    assert packed
-    assert {len(fields)} == {len(split(f"{found})")) for found in packed}
+    assert len(packed) == 2
+    assert {len(fields)} == {len(items) for items in packed}
+
+
+def test_a_guard_looks_before_it_takes():
+    """What a guard writes, it writes in the function that it hands back."""
+    guards = [text for text in FUNCTION.finditer(body("guards")) if (text["short"] or text["long"]).startswith("kinds.")]
+    looking = [re.sub(r", function\(\)\n.*", "", one[0], flags=re.DOTALL) for one in guards]
+
+    assert {f"kinds.{kind}" for kind in Kind} == {one["short"] or one["long"] for one in guards}
+    assert set() == set().union(*map(commands, looking)) & WRITES
+    assert set() == {call for text in looking for call in calls_of({"keep", "remember"}, text)}
+    assert any(commands(one[0]) & WRITES for one in guards)
 
 
 def every_call() -> list[Call]:

@@ -107,3 +107,12 @@ def test_a_bill_is_never_kept_for_less(lua, had, has):
     lua.accept(quote=7)
 
     assert has == lua.lifetime(SPEND)
+
+
+def test_a_bill_that_is_gone_lives_no_longer_for_a_late_failure(lua):
+    """What is taken off it makes a key again, and that expires too."""
+    lua.sent()
+    lua.redis.delete(SPEND)
+    lua.fail(at=0)
+
+    assert 400 * DAY == lua.lifetime(SPEND)

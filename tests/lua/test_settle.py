@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from verbs import COUNTED, DAY, HELD, HOUR, ID, MESSAGE, METER, MINUTE, NEXT_METER, NOW, UNKNOWN, case, orders
+from verbs import COUNTED, DAY, HELD, HOUR, ID, MESSAGE, METER, MINUTE, NEXT_METER, NOW, UNKNOWN, case, guard, orders
 
 IGNORED = ("ignored", 0, 0, UNKNOWN, 0, UNKNOWN)
 INSIDE, OPENS = case("x"), case(opens="x", length=HOUR, price=7)
@@ -49,6 +49,18 @@ def test_a_message_settles_once(lua, first, second):
 
     assert IGNORED == fields(moves[second]())
     assert before == lua.everything()
+
+
+@pytest.mark.parametrize("move", ["deliver", "fail"])
+def test_what_is_settled_holds_nothing(lua, move):
+    """The meter, the guards and the bill have back what it held; facts and price stay as long as statuses may come."""
+    lua.has(x=(-HOUR, HOUR))
+    lua.authorize(case(meter=HELD), guards=[guard("turn", clock="x")], latches=("x",))
+    lua.accept()
+    assert {b"meter", b"holds", b"spend"} <= set(lua.redis.hkeys(MESSAGE))
+    {"deliver": lambda: lua.settle(case(meter=COUNTED), at=0), "fail": lambda: lua.fail(at=0)}[move]()
+
+    assert {b"state", b"facts", b"thread", b"quote", b"turn", b"latch:x"} == set(lua.redis.hkeys(MESSAGE))
 
 
 def test_a_group_settles_once_for_each_member(lua):

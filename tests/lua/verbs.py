@@ -17,7 +17,7 @@ from redis import Redis
 from gatekeeper.core.effects import Change
 from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.settlement import Settled
-from gatekeeper.ledger import keys, scripts, wire
+from gatekeeper.ledger import keys, scripts, shapes, wire
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -42,9 +42,46 @@ _MOMENTS = ("", "<", "!", "*", "?", "=", "@")  # the fields of a clock that hold
 _WORDS = ("&", "#")  # those that hold something else
 
 
-def bar(clock: str, *, open: bool = False) -> wire._Bar:  # noqa: A002 - it reads as it is meant
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """A guard of any kind: what its own kind does not ask is not sent."""
+
+    kind: str
+    key: int
+    held: int
+    enforce: bool = True
+    by_recipient: bool = False
+    limit: int = 0
+    every: int = 0
+    burst: int = 0
+    lifetime: int = DAY
+    cases: tuple[int, ...] = ()
+    unless: str = ""
+    clock: str = ""
+
+    def shaped(self) -> shapes.Guard:
+        kind = TERMS[self.kind]
+        terms = kind(**{name: getattr(self, name) for name in kind.__struct_fields__})
+        return shapes.Guard(
+            kind=self.kind,
+            enforced=self.enforce,
+            unless=self.unless,
+            among=shapes.values(*self.cases),
+            terms=shapes.packed(terms),
+        )
+
+
+TERMS: dict[str, type[shapes.Row]] = {
+    "at_most": shapes.AtMost,
+    "spaced": shapes.Spaced,
+    "distinct": shapes.Distinct,
+    "turn": shapes.Clocked,
+    "absent": shapes.Clocked,
+}
+
+
+def bar(clock: str, *, open: bool = False) -> shapes.Bar:  # noqa: A002 - it reads as it is meant
     """A bar that forbids while *clock* is closed, or while it is *open*."""
-    return wire._Bar(clock=clock, refuse_open=open)
+    return shapes.Bar(clock=clock, refuse_open=open)
 
 
 def case(
@@ -55,27 +92,35 @@ def case(
     meter: int = 0,
     steps: Iterable[tuple[int, int]] = (),
     unconfirmed: bool = False,
-) -> wire._Case:
+) -> shapes.Case:
     """A case that holds while any of *needs* is open; *steps* come before its *price*."""
-    return wire._Case(
-        needs=needs,
+    return shapes.Case(
+        needs=shapes.values(*needs),
         unconfirmed=unconfirmed,
+        tariff=shapes.values(*itertools.chain(*steps, (UNKNOWN, price))),
+        meter=meter,
         opens=opens,
         length=length,
-        meter=meter,
-        tariff=(*steps, (UNKNOWN, price)),
         cell="line",
     )
 
 
-def guard(kind: str, *, key: int = HELD, enforce: bool = True, **more: Any) -> wire._Guard:
+def guard(kind: str, *, key: int = HELD, **more: Any) -> Guard:
     """A guard over the first of the keys that a plan leaves open; `held` is its second key."""
-    return _filled(wire._Guard, kind=kind, key=key, held=key + 1, enforce=enforce, **{"lifetime": DAY} | more)
+    return Guard(kind=kind, key=key, held=key + 1, **more)
 
 
-def rule(*, block: bool = True, enforce: bool = True, above: int = UNKNOWN, **more: Any) -> wire._Rule:
+def rule(
+    *,
+    block: bool = True,
+    enforce: bool = True,
+    above: int = UNKNOWN,
+    window: str = "",
+    open: bool = False,  # noqa: A002 - the field's name
+    cases: tuple[int, ...] = (),
+) -> shapes.Rule:
     """A rule that always matches, but for what is given."""
-    return _filled(wire._Rule, block=block, enforce=enforce, above=above, **more)
+    return shapes.Rule(window=window, open=open, above=above, among=shapes.values(*cases), block=block, enforced=enforce)
 
 
 def opened(clock: str, at: int, ends: int, by: str = "") -> Change:
@@ -90,10 +135,11 @@ def told(clock: str, at: int, ends: int, by: str = "") -> Change:
     return Change(kind="tell", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
 
 
-def _filled(kind: type[msgspec.Struct], /, **given: Any) -> msgspec.Struct:
-    """A struct that says nothing but what is given: no text, no number, an empty list."""
+def _filled(kind: type[shapes.Row], /, **given: Any) -> shapes.Row:
+    """A row that says nothing but what is given: no text, no number, an empty list."""
+    nothing = {msgspec.Raw: shapes.values}
     types = {field.name: get_origin(field.type) or field.type for field in msgspec.structs.fields(kind)}
-    return kind(**{name: given.get(name, type_()) for name, type_ in types.items()})
+    return kind(**{name: nothing.get(type_, type_)() for name, type_ in types.items()} | given)
 
 
 class Verbs:
@@ -111,8 +157,13 @@ class Verbs:
 
     def authorize(
         self,
-        *cases: wire._Case,
-        bars: Iterable[wire._Bar] = (),
+        *cases: shapes.Case,
+        bars: Iterable[shapes.Bar] = (),
+        rules: Iterable[shapes.Rule] = (),
+        guards: Iterable[Guard] = (),
+        latches: Iterable[str] = ("w",),
+        lifetime: int = 38 * DAY,
+        meter_lifetime: int = 75 * DAY,
         at: int = 0,
         id: str = ID,  # noqa: A002 - the field's name
         thread: str = THREAD,
@@ -120,16 +171,22 @@ class Verbs:
         **plan: Any,
     ) -> Outcome:
         whole = _filled(
-            wire._Plan,
+            shapes.Plan,
             id=id,
-            state="reserved",
-            bars=tuple(bars),
-            cases=cases,
-            **{"commit": True, "enforce": True, "latches": ("w",), "lifetime": 38 * DAY, "meter_lifetime": 75 * DAY} | plan,
+            bars=shapes.rows(bars),
+            cases=shapes.rows(cases),
+            rules=shapes.rows(rules),
+            guards=shapes.rows(one.shaped() for one in guards),
+            reserving=shapes.packed(
+                shapes.Reserving(
+                    state="reserved", latches=shapes.values(*latches), lifetime=lifetime, meter_lifetime=meter_lifetime
+                )
+            ),
+            **{"commit": True, "enforce": True} | plan,
         )
         named = [thread, keys.reservation("P", id), WATCH, REGISTRY, *meters]
-        answer = self.run("authorize", named, NOW + at, msgspec.msgpack.encode(whole), b"facts")
-        return msgspec.msgpack.decode(answer, type=Outcome)
+        answer = self.run("authorize", named, NOW + at, shapes.row(whole), b"facts")
+        return wire.outcome(answer)
 
     def accept(self, id: str = ID, wamid: str = WAMID, quote: int = 0, lifetime: int = 400 * DAY) -> list[bytes]:  # noqa: A002
         named = [keys.reservation("P", id), keys.message("P", wamid), keys.parked("P", wamid), SPEND]
@@ -142,18 +199,25 @@ class Verbs:
         return self.run("note", [MESSAGE], note)
 
     def settle(
-        self, *cases: wire._Case, record: str = MESSAGE, thread: str = THREAD, meters: Iterable[str] = (METER,), **move: Any
+        self, *cases: shapes.Case, record: str = MESSAGE, thread: str = THREAD, meters: Iterable[str] = (METER,), **move: Any
     ) -> Settled:
         answer = self.run("settle", [record, thread, SPEND, *meters], *self.move(*cases, **move))
-        return msgspec.msgpack.decode(answer, type=Settled)
+        return wire.settled(answer)
 
     @staticmethod
-    def move(*cases: wire._Case, at: int, id: str = ID, own: Iterable[wire._Case] = (), **move: Any) -> tuple[int, bytes]:  # noqa: A002
+    def move(
+        *cases: shapes.Case,
+        at: int,
+        id: str = ID,  # noqa: A002 - the field's name
+        own: Iterable[shapes.Case] = (),
+        leaving: Iterable[str] = ("accepted",),
+        **move: Any,
+    ) -> tuple[int, bytes]:
         """The arguments of a settlement."""
-        usual = {"leaving": ("accepted",), "to": "settled", "sent_at": NOW}
+        usual = {"to": "settled", "sent_at": NOW}
         lives = {"lifetime": 8 * DAY, "meter_lifetime": 75 * DAY, "spend_lifetime": 400 * DAY}
-        whole = _filled(wire._Move, id=id, cases=cases, own=tuple(own), **usual | lives | move)
-        return NOW + at, msgspec.msgpack.encode(whole)
+        listed = {"cases": shapes.rows(cases), "own": shapes.rows(own), "leaving": shapes.values(*leaving)}
+        return NOW + at, shapes.row(_filled(shapes.Move, id=id, **listed, **usual | lives | move))
 
     def fail(self, at: int, **how: Any) -> Settled:
         return self.settle(at=at, to="released", **how)
@@ -170,7 +234,7 @@ class Verbs:
     ) -> int:
         return self.run("link", [name, thread], NOW + at, NOW + said, exact, only, lifetime)
 
-    def sent(self, *cases: wire._Case, id: str = ID, wamid: str = WAMID, at: int = 0, **plan: Any) -> Outcome:  # noqa: A002
+    def sent(self, *cases: shapes.Case, id: str = ID, wamid: str = WAMID, at: int = 0, **plan: Any) -> Outcome:  # noqa: A002
         """A send that Meta accepted."""
         outcome = self.authorize(*cases, id=id, at=at, **plan)
         self.accept(id, wamid)

@@ -1,0 +1,160 @@
+"""
+Own the shapes of what `authorize.lua` and `settle.lua` are asked, and how they are packed.
+
+A row is its fields one after the other: the script takes it apart by one `unpack`, into locals of the same names, which costs Redis far
+less than a table with keys. A list is a string, of which nothing is unpacked until the script walks it; it has less than 8000 rows, for
+all of them stand on Lua's stack at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a script takes apart at once. It has 15 fields at most: then msgpack says in one byte how many there are."""
+
+
+class Case(Row, frozen=True, kw_only=True):
+    """*needs*: clocks; *tariff*: up to which reading, and the price, in turn; *meter*: its index among the keys, 0: none."""
+
+    needs: msgspec.Raw
+    unconfirmed: bool
+    tariff: msgspec.Raw
+    meter: int
+    opens: str
+    length: int
+    cell: str
+
+
+class Bar(Row, frozen=True, kw_only=True):
+    clock: str
+    refuse_open: bool
+
+
+class Rule(Row, frozen=True, kw_only=True):
+    """*among*: the cases that it is for, none: all."""
+
+    window: str
+    open: bool
+    above: int
+    among: msgspec.Raw
+    block: bool
+    enforced: bool
+
+
+class Guard(Row, frozen=True, kw_only=True):
+    """*among*: the cases that it is for, none: all; *terms*: what its kind alone asks, one of the rows below."""
+
+    kind: str
+    enforced: bool
+    unless: str
+    among: msgspec.Raw
+    terms: msgspec.Raw
+
+
+class AtMost(Row, frozen=True, kw_only=True):
+    """*key*, *held*: indexes among the keys."""
+
+    key: int
+    by_recipient: bool
+    limit: int
+    lifetime: int
+
+
+class Spaced(Row, frozen=True, kw_only=True):
+    key: int
+    by_recipient: bool
+    every: int
+    burst: int
+    lifetime: int
+
+
+class Distinct(Row, frozen=True, kw_only=True):
+    key: int
+    held: int
+    limit: int
+    every: int
+    lifetime: int
+
+
+class Clocked(Row, frozen=True, kw_only=True):
+    clock: str
+
+
+class Reserving(Row, frozen=True, kw_only=True):
+    """What is the same for every send that is reserved."""
+
+    state: str
+    latches: msgspec.Raw
+    lifetime: int
+    meter_lifetime: int
+
+
+class Plan(Row, frozen=True, kw_only=True):
+    id: str
+    commit: bool
+    enforce: bool
+    registry: str
+    watched_since: int
+    unseen_closed: bool
+    unpriced: bool
+    bars: msgspec.Raw
+    cases: msgspec.Raw
+    rules: msgspec.Raw
+    guards: msgspec.Raw
+    reserving: msgspec.Raw
+
+
+class Move(Row, frozen=True, kw_only=True):
+    id: str
+    leaving: msgspec.Raw
+    to: str
+    member: str
+    cases: msgspec.Raw
+    own: msgspec.Raw
+    lengths: dict[str, int]
+    latches: dict[str, int]
+    told: dict[str, int]
+    sent_at: int
+    lifetime: int
+    meter_lifetime: int
+    spend_lifetime: int
+
+
+def row(fields: Row) -> bytes:
+    """Pack fields one after the other: without the byte that says how many they are."""
+    return encode(fields)[1:]
+
+
+def packed(fields: Row) -> msgspec.Raw:
+    """Pack a row that stands in another one, or in a list."""
+    return text(row(fields))
+
+
+def rows(listed: Iterable[Row]) -> msgspec.Raw:
+    """Pack a list of rows."""
+    return joined(map(packed, listed))
+
+
+def joined(listed: Iterable[msgspec.Raw]) -> msgspec.Raw:
+    """Make a list of rows that are packed."""
+    return text(b"".join(listed))
+
+
+def values(*listed: str | int) -> msgspec.Raw:
+    """Pack a list of what is not packed itself."""
+    return text(b"".join(map(encode, listed))) if listed else NONE
+
+
+def text(content: bytes) -> msgspec.Raw:
+    """What Lua sees as a string until it looks into it; the reader in Redis 6.2 knows no msgpack but strings for that."""
+    return msgspec.Raw(b"\xdb" + len(content).to_bytes(4, "big") + content)
+
+
+NONE = text(b"")
+"""An empty list."""
