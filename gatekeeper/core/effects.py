@@ -6,9 +6,12 @@ Every change is one that may be made twice and in any order; `lua/observe.lua` m
 
 from __future__ import annotations
 
+from datetime import date
+
 import msgspec
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.rulebook import Rulebook
@@ -19,7 +22,7 @@ _REACTION = "reaction"
 _UNDENIABLE = ("general_purpose_ai",)  # charged inside a free entry point too, so it says nothing of one
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What Meta said of one clock: opened or shut *at*, or told to end; *by* the reservation that it speaks of. Milliseconds."""
 
     kind: str
@@ -35,6 +38,8 @@ class Effects:
     def __init__(self, book: Rulebook, account: Account, *, reaction_opens: bool, forever: int) -> None:
         self._book = book
         self._account = account
+        self._zone = account.zone
+        self._lengths: dict[tuple[str, date], int] = {}
         self._reaction_opens = reaction_opens
         self._forever = forever
 
@@ -63,8 +68,9 @@ class Effects:
 
     def wished(self, wish: str, policy: Policy, *, at: int) -> list[Change]:
         """A word of the policy's stops marketing messages, or lets them come again."""
+        said = wish.casefold()
         for words, stop in ((policy.opt_out_keywords, True), (policy.opt_in_keywords, False)):
-            if wish and any(wish.casefold() == word.strip().casefold() for word in words):
+            if said and words and said in [word.strip().casefold() for word in words]:
                 return self.preferred(at=at, stop=stop)
         return []
 
@@ -91,7 +97,7 @@ class Effects:
         if word.free_entry:
             return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at and not failed else []
         changes = [self._shut(clock, sent_at, by=by) for clock in (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)]
-        regime = self._book.regime(local_day(at, self._account.zone))
+        regime = self._book.regime(local_day(at, self._zone))
         if word.counts_conversations(regime) and word.expires_at and not failed:
             changes.append(self._tell(conversation(category), at, word, by))
         return changes
@@ -107,4 +113,6 @@ class Effects:
         return Change(kind="tell", clock=clock, at=at, ends=word.expires_at or 0, by=by)
 
     def _length(self, clock: str, at: int) -> int:
-        return self._book.platform.length_ms(clock, local_day(at, self._account.zone))
+        day = local_day(at, self._zone)
+        found = self._lengths.get((clock, day))
+        return remember(self._lengths, (clock, day), self._book.platform.length_ms(clock, day)) if found is None else found

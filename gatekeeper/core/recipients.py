@@ -32,6 +32,7 @@ _TWINS = {
 }
 _CALLING_CODE = 2
 _HEAD, _TAIL = 4, 2
+_LONGEST_OF_ALL = 512
 _MASKABLE = 10
 
 
@@ -82,6 +83,11 @@ def digits(text: str) -> str | None:
     """Read a phone number as bare digits, as Meta does: plus, hyphens, brackets, dots and spaces fall away. None: not one."""
     number = text if text.isdigit() else text.translate(_PUNCTUATION)
     return number if _SHORTEST <= len(number) <= _LONGEST and number.isascii() and number.isdigit() else None
+
+
+def too_long(text: str) -> bool:
+    """Say whether *text* is longer than any name of Meta's, and than what is kept as one."""
+    return len(text) > _LONGEST_OF_ALL
 
 
 def is_bsuid(text: str) -> bool:

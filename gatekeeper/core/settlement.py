@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.accounts import Account
+from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.plan import Sent, conversation_name, international
 from gatekeeper.core.regimes import Regime
@@ -69,7 +70,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class Settling(msgspec.Struct, frozen=True, kw_only=True):
+class Settling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All about one delivery or failure that needs no Redis."""
 
     at: int
@@ -85,6 +86,15 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     told: dict[str, int] = {}
     word: Word | None = None
     codes: tuple[int, ...] = ()
+
+
+class _Laid(msgspec.Struct, frozen=True):
+    """What the deliveries of one kind may have been."""
+
+    account: Account  # kept alive, so that nothing else comes to have its id
+    rows: tuple[Row, ...]
+    own: tuple[Row, ...]
+    lengths: dict[str, int]
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
@@ -151,27 +161,13 @@ def plan_delivery(
     market = book.markets.market(billed or facts.recipient, day)
     word = word if word is not None and word.category is not None else None
     sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
-    product = sent_as = international(facts.product, sent, account, book, at=at)
-    if word is not None and _became(product, word, book):
-        product = Product(str(word.category))
-
-    def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
-        return rows(
-            product, account, sent.phone_number_id, book, at=at, market=market, window_at_send=window, max_price=facts.max_price
-        )
-
-    def unheard(row: Row) -> Row:
-        """What a template costs that nobody ever told us of is not known, also when it was delivered."""
-        return msgspec.structs.replace(row, price=None, steps=()) if row.category == Product.UNKNOWN else row
-
-    believed = own = asked(sent_as, window=Clock.CUSTOMER_SERVICE_WINDOW in latches)
-    if word is not None:  # what Meta says of the window is in its category
-        # Any product of one recipient's goes into a free entry point; a free-form message always has its rows.
-        believed = _believed(
-            word, asked(Product.SERVICE if word.free_entry else product, window=True), book, day, account, market
-        )
-    elif facts.product is Product.UNKNOWN:
-        believed = own = tuple(unheard(row) for row in own)
+    sent_as = international(facts.product, sent, account, book, at=at)
+    open_at_send, said = Clock.CUSTOMER_SERVICE_WINDOW in latches, word and (word.type, word.category, word.model)
+    key = id(account), facts.phone_number_id, facts.product, sent_as, day, market, open_at_send, facts.max_price, said
+    laid: _Laid | None = book.laid.get(key)
+    if laid is None or laid.account is not account:
+        laid = _lay_out(facts, sent_as, account, book, at=at, market=market, open_at_send=open_at_send, word=word)
+        remember(book.laid, key, laid)
     return Settling(
         at=at,
         event=Event.DELIVER,
@@ -179,9 +175,9 @@ def plan_delivery(
         account=account,
         member=member,
         market=market,
-        rows=believed,
-        own=own if word is not None else (),
-        lengths={row.opens: row.length for row in (*believed, *own) if row.opens.startswith(CONVERSATION) and not row.meta},
+        rows=laid.rows,
+        own=laid.own,
+        lengths=laid.lengths,
         latches=latches,
         told={word.clock: word.expires_at} if word is not None and word.expires_at else {},
         word=word,
@@ -219,6 +215,40 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
         currency=currency,
         market=settling.market,
     )
+
+
+def _lay_out(
+    facts: Facts,
+    sent_as: Product,
+    account: Account,
+    book: Rulebook,
+    *,
+    at: int,
+    market: str | None,
+    open_at_send: bool,
+    word: Word | None,
+) -> _Laid:
+    """What such a message may have been when it was delivered; of its facts and of the word only what the caller keeps this by."""
+
+    def asked(product: Product, *, window: bool) -> tuple[Row, ...]:
+        return rows(
+            product, account, facts.phone_number_id, book, at=at, market=market, window_at_send=window, max_price=facts.max_price
+        )
+
+    def unheard(row: Row) -> Row:
+        """What a template costs that nobody ever told us of is not known, also when it was delivered."""
+        return msgspec.structs.replace(row, price=None, steps=()) if row.category == Product.UNKNOWN else row
+
+    believed = own = asked(sent_as, window=open_at_send)
+    if word is not None:  # what Meta says of the window is in its category
+        # Any product of one recipient's goes into a free entry point; a free-form message always has its rows.
+        product = Product(str(word.category)) if _became(sent_as, word, book) else sent_as
+        asked_of = asked(Product.SERVICE if word.free_entry else product, window=True)
+        believed = _believed(word, asked_of, book, local_day(at, account.zone), account, market)
+    elif facts.product is Product.UNKNOWN:
+        believed = own = tuple(unheard(row) for row in own)
+    lengths = {row.opens: row.length for row in (*believed, *own) if row.opens.startswith(CONVERSATION) and not row.meta}
+    return _Laid(account, believed, own if word is not None else (), lengths)
 
 
 def _became(product: Product, word: Word, book: Rulebook) -> bool:

@@ -6,59 +6,104 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from gatekeeper.core.settlement import Settling
+from gatekeeper.core.effects import Change
+from gatekeeper.core.reservation import MOVES, State
+from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.core.tariff import UNKNOWN_PRICE
+from gatekeeper.ledger import calls
 from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.lanes import MOST
 from gatekeeper.ledger.ledger import Ledger
+from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
+
+# So many are made up before others have their turn: while Redis is at work on the first of them, the next ones are made.
+_SOME = 32
+_FINAL = frozenset(State).difference(*(move.leaving for move in MOVES.values()))
+
+
+class Message:
+    """
+    One message of ours, as far as a webhook was taken in: its reservation, Meta's word on it, and whether Meta said that it failed.
+
+    *ended*: it has settled, or does so by a call of this webhook. It settles once, so nothing further can.
+    """
+
+    __slots__ = ("ended", "failed", "record", "word")
+
+    def __init__(self, record: Record | None) -> None:
+        self.record = record
+        self.word: Word | None = record.word if record else None
+        self.failed = self.ended = False
+        if record is not None:
+            self.failed, self.ended = record.state is State.RELEASED, record.state in _FINAL
 
 
 class Batch:
     """The calls of a webhook, and what is to be read from their answers."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, now: int) -> None:
+        self.now = now
         self.settling: dict[int, tuple[Settling, int]] = {}
         self.parking: dict[int, meta.Status] = {}
-        self.failed: set[str] = set()
         self._ledger = ledger
-        self._count = 0
+        self._count = self._flowed = 0
         self._next: list[Call] = []
         self._answers: list[Any] = []
         self._going: asyncio.Task[None] | None = None
+        self._observed: dict[str, dict[str, Change]] = {}
 
-    def add(
-        self,
-        call: Call,
-        *,
-        settling: Settling | None = None,
-        quote: int = UNKNOWN_PRICE,
-        parking: meta.Status | None = None,
-    ) -> None:
-        """Have one more run."""
-        if settling is not None:
-            self.settling[self._count] = settling, quote
-        if parking is not None:
-            self.parking[self._count] = parking
-        self.add_all([call])
+    def add(self, call: Call) -> None:
+        """Have one more run whose answer says nothing."""
+        self._next.append(call)
+        self._count += 1
 
-    def add_all(self, calls: Sequence[Call]) -> None:
-        """Have some more run whose answers say nothing."""
-        self._next += calls
-        self._count += len(calls)
+    def settle(self, call: Call, settling: Settling, quote: int = UNKNOWN_PRICE) -> None:
+        """Settle a message that was quoted so."""
+        self.settling[self._count] = settling, quote
+        self.add(call)
+
+    def park(self, call: Call, status: meta.Status) -> None:
+        """Keep the status of a message that nobody knows."""
+        self.parking[self._count] = status
+        self.add(call)
+
+    def observe(self, thread: str, changes: list[Change]) -> None:
+        """Move clocks of a thread, but for what was done to them last: every change may be made twice, and is the same then."""
+        if not changes:
+            return
+        last = self._observed.setdefault(thread, {})
+        news = [change for change in changes if last.get(change.clock) != change]
+        if news:
+            last.update((change.clock, change) for change in news)
+            self.add(calls.observe(thread, news, now=self.now))
+
+    def link(self, links: Sequence[Call]) -> None:
+        """Let names lead to threads: what was known of those is of others from now on."""
+        for call in links:
+            for thread in call.keys:
+                self._observed.pop(thread, None)
+            self.add(call)
+
+    @property
+    def due(self) -> bool:
+        """Whether so many have come since others last had their turn."""
+        return self._count - self._flowed >= _SOME
 
     async def flow(self) -> None:
-        """Let what is enough for a trip set out, and others have their turn."""
-        if len(self._next) >= MOST:
-            some, self._next = self._next, []
-            self._going = asyncio.get_running_loop().create_task(self._run(some, self._going))
-            await asyncio.sleep(0)
+        """Let what there is set out unless a trip is on its way, and others have their turn. LedgerError as for answers."""
+        self._flowed = self._count
+        if self._going is None or self._going.done():
+            if self._going is not None:
+                self._going.result()
+            self._going = asyncio.get_running_loop().create_task(self._run())
+        await asyncio.sleep(0)
 
     async def answers(self) -> list[Any]:
         """What all of them returned, in their order; LedgerError: some may not have been run."""
-        if self._going is None:
-            return await self._ledger.run(self._next, behind=True)
-        await self._run(self._next, self._going)
+        if self._going is not None:
+            await self._going
+        await self._run()
         return self._answers
 
     async def give_up(self) -> None:
@@ -69,7 +114,7 @@ class Batch:
             if not self._going.cancelled():
                 self._going.exception()  # who asked for the answers has had it
 
-    async def _run(self, some: Sequence[Call], before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await before
-        self._answers += await self._ledger.run(some, behind=True)
+    async def _run(self) -> None:
+        while self._next:
+            some, self._next = self._next[:MOST], self._next[MOST:]
+            self._answers += await self._ledger.run(some, behind=True)

@@ -99,7 +99,9 @@ class Directory:
 
     def bill(self, number: Number, recipient: str, billed: str) -> None:
         """Remember which number Meta bills: the market is that of it, not of what was dialled."""
-        remember(self._billed, (number.tag, recipient), billed, most=_ALIASES)
+        key = number.tag, recipient
+        if self._billed.get(key) != billed:
+            remember(self._billed, key, billed, most=_ALIASES)
 
     def forget(self, names: Container[str]) -> None:
         """Remember of nobody with one of these names whom Meta bills for them."""

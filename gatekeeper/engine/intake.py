@@ -11,15 +11,16 @@ from typing import Any
 
 import msgspec
 
+from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.recipients import Names
-from gatekeeper.core.reservation import Event, State
+from gatekeeper.core.reservation import Event
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
-from gatekeeper.engine.batch import Batch
+from gatekeeper.engine.batch import Batch, Message
 from gatekeeper.engine.directory import NUMBERS, Directory, Number
 from gatekeeper.engine.facts import News
 from gatekeeper.engine.naming import renamed, told
@@ -27,15 +28,16 @@ from gatekeeper.engine.registry import Registry
 from gatekeeper.engine.words import billed_by, when, word_of
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.ledger import Ledger, settled
-from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
 from gatekeeper.telemetry import Few, Labelled, Metrics
 
 _DELIVERED = ("delivered", "read")
 _FAILED = "failed"
 _MARKETING = "marketing_messages"
+_OF_THREADS = frozenset({meta.Status, meta.Inbound, meta.Call, meta.Preference, meta.Handover, meta.SystemChange})
 _WATCH_EVERY_MS = 60_000
 _IGNORED = "ignored"
+_SAID = {True: "true", False: "false", None: "none"}
 _encode_status = msgspec.msgpack.Encoder().encode
 _decode_status = msgspec.msgpack.Decoder(meta.Status).decode
 
@@ -63,12 +65,14 @@ class Intake:
         self._policy = policy
         self._watching = watching
         self._watched: dict[str, int] = {}
+        self._effects_on: dict[int, tuple[Account, Effects]] = {}
         self._categories = Few()
         self._events, self._settlements = Labelled(metrics.webhooks), Labelled(metrics.settlements)
 
     def follow(self, policy: Policy, book: Rulebook) -> None:
         """Go by this policy and these rules from now on."""
         self._policy, self._book = policy, book
+        self._effects_on.clear()
 
     async def absorb(self, events: Sequence[meta.Event], *, now: int, again: bool = False) -> list[Settlement]:
         """
@@ -76,16 +80,24 @@ class Intake:
 
         LedgerError: some of it is not in the ledger, so Meta must say it again.
         """
-        batch = Batch(self._ledger)
-        records, words = await self._records(events), dict[tuple[str, str], Word]()
+        for kind, count in meta.kinds(events).items():
+            self._events.of(kind).inc(count)
+        numbers = await self._numbers(events, now=now)
+        messages = await self._messages(events, numbers)
+        batch = Batch(self._ledger, now=now)
         try:
-            for event in events:
-                self._events.of(type(event).__name__).inc()
+            for event, number in zip(events, numbers, strict=True):
                 try:
-                    await self._take(event, records, words, batch, now=now)
+                    if number is None:
+                        await self._learn(event, batch)
+                    elif isinstance(event, meta.Status):
+                        await self._status(event, number, messages[number.tag, event.wamid], batch)
+                    else:
+                        self._heard(event, number, batch)
                 except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
                     self._events.of("OutOfTime").inc()
-                await batch.flow()
+                if batch.due:
+                    await batch.flow()
             answers = await batch.answers()
         finally:
             await batch.give_up()
@@ -97,37 +109,43 @@ class Intake:
             self._events.of("Unreadable").inc(len(overtaken))
         return [settlement for settlement in found if settlement is not None]
 
-    async def _take(
-        self,
-        event: meta.Event,
-        records: dict[tuple[str, str], Record],
-        words: dict[tuple[str, str], Word],
-        batch: Batch,
-        *,
-        now: int,
-    ) -> None:
-        if isinstance(event, News):
-            await self._registry.learn(event)
-        elif isinstance(event, meta.VolumeTier):
-            self._tier(event, batch)
-        elif not event.phone_number_id:
-            return
-        elif isinstance(event, meta.Status):
-            await self._status(event, records, words, batch, now=now)
-        elif isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover):
-            await self._heard(event, batch, now=now)
-        elif isinstance(event, meta.SystemChange):
-            number = await self._directory.seen(event)
-            batch.add_all(renamed(self._directory, number, event, said=when(event.at, now), now=now))
-
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""
         return await self.absorb([_decode_status(status) for status in parked], now=now) if parked else []
 
-    async def _records(self, events: Sequence[meta.Event]) -> dict[tuple[str, str], Record]:
-        statuses = [event for event in events if isinstance(event, meta.Status) and event.phone_number_id]
-        wanted = [((await self._directory.seen(status)).tag, status.wamid) for status in statuses]
-        return await self._ledger.records(list(dict.fromkeys(wanted)))
+    async def _numbers(self, events: Sequence[meta.Event], *, now: int) -> list[Number | None]:
+        """The number whose thread each event is about; None: it is about none. Most of a webhook is about one number."""
+        seen: dict[tuple[type, str, str, str | None], Number] = {}
+        found: list[Number | None] = []
+        for event in events:
+            kind, number = type(event), None
+            if event.phone_number_id and kind in _OF_THREADS:
+                own = event.own_number if isinstance(event, meta.Inbound) else None
+                place = kind, event.waba_id, event.phone_number_id, own
+                number = seen.get(place)
+                if number is None:
+                    number = seen[place] = await self._directory.seen(event)
+                    if kind is not meta.SystemChange:
+                        await self._watch(number, now=now)
+            found.append(number)
+        return found
+
+    async def _messages(self, events: Sequence[meta.Event], numbers: Sequence[Number | None]) -> dict[tuple[str, str], Message]:
+        """The messages that statuses are of."""
+        wanted = dict.fromkeys(
+            (number.tag, event.wamid)
+            for event, number in zip(events, numbers, strict=True)
+            if number is not None and isinstance(event, meta.Status)
+        )
+        records = await self._ledger.records(list(wanted)) if wanted else {}
+        return {key: Message(records.get(key)) for key in wanted}
+
+    async def _learn(self, event: meta.Event, batch: Batch) -> None:
+        """What is said of an account, if anything."""
+        if isinstance(event, News):
+            await self._registry.learn(event)
+        elif isinstance(event, meta.VolumeTier):
+            self._tier(event, batch)
 
     def _tier(self, event: meta.VolumeTier, batch: Batch) -> None:
         """Meta says which volume tier a portfolio has come to: it counts over all partners, and we only our own."""
@@ -139,18 +157,19 @@ class Intake:
         meter = volume_meter(event.category, market, account, self._book, month=event.month)
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
 
-    async def _heard(self, event: meta.Inbound | meta.Call | meta.Preference | meta.Handover, batch: Batch, *, now: int) -> None:
+    def _heard(self, event: meta.Event, number: Number, batch: Batch) -> None:
         """Something that a user did, or that was done with a user's thread."""
-        number = await self._directory.seen(event)
-        await self._watch(number, now=now)
-        effects = self._effects(number)
-        at = when(event.at, now)
+        if isinstance(event, meta.SystemChange):
+            batch.link(renamed(self._directory, number, event, said=when(event.at, batch.now), now=batch.now))
+            return
+        assert isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover)
+        effects, at = self._effects(number.account), when(event.at, batch.now)
         names = Names(user_id=event.user_id, parent_user_id=event.parent_user_id, wa_id=event.wa_id)
-        whose = names.known[:1]
+        group_id = None
         if isinstance(event, meta.Inbound):
-            group = event.group_id is not None
+            group_id = event.group_id
+            group = group_id is not None
             changes = effects.wrote(at=at, kind=event.type, from_ad=event.from_ad, standby=event.standby, group=group)
-            whose = [event.group_id] if event.group_id else whose
             changes += [] if group else effects.wished(event.wish, self._policy, at=at)
         elif isinstance(event, meta.Call):
             changes = effects.called(at=at) if event.by_user or event.accepted else []
@@ -158,44 +177,35 @@ class Intake:
             changes = effects.preferred(at=at, stop=event.stop) if event.category == _MARKETING else []
         else:
             changes = [effects.held(at=at, elsewhere=event.taken)]
-        for name in whose if changes else ():
-            batch.add(calls.observe(keys.thread(number.tag, number.phone_number_id, name), changes, now=now))
+        for name in [group_id] if group_id else names.known[:1]:
+            batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
         # Last, so that every name leads to the thread as long as what was just said of it lasts.
-        batch.add_all(told(self._directory, number, names, said=at, now=now))
+        batch.link(told(self._directory, number, names, said=at, now=batch.now))
 
-    async def _status(
-        self,
-        status: meta.Status,
-        records: dict[tuple[str, str], Record],
-        words: dict[tuple[str, str], Word],
-        batch: Batch,
-        *,
-        now: int,
-    ) -> None:
+    async def _status(self, status: meta.Status, number: Number, message: Message, batch: Batch) -> None:
         """Settle the message that a status is of, if it settles; Meta's own word on the thread counts in any case."""
-        number = await self._directory.seen(status)
-        await self._watch(number, now=now)
-        at = when(status.at, now)
-        key = (number.tag, status.wamid)
-        record, word = records.get(key), word_of(status, now)
-        self._believe(number, status, record, word, batch, at=at, now=now)
+        at, record, word = when(status.at, batch.now), message.record, word_of(status, batch.now)
+        if not status.group:
+            self._believe(number, status, message, word, batch, at=at)
         if record is None:
-            batch.add(calls.park(number.tag, status.wamid, _encode_status(status)), parking=status)
+            batch.park(calls.park(number.tag, status.wamid, _encode_status(status)), status)
+            return
+        earlier = message.word
+        if word is not None:
+            message.word = word.merged(earlier)
+        if message.ended:
             return
         member = (status.participant_id or "") if status.group else ""
-        earlier = words.get(key) or record.word
-        if word is not None:
-            word = words[key] = word.merged(earlier)
         if status.status in _DELIVERED:
             billed = billed_by(status) or ("" if status.group else self._directory.billed(number, record.facts.recipient))
             settling = plan_delivery(
                 record.facts,
-                await self._registry.account(number, now=now),
+                await self._registry.account(number, now=batch.now),
                 self._book,
                 at=at,
                 billed=billed,
                 latches=record.latches,
-                word=word or earlier,
+                word=message.word,
                 member=member,
             )
         elif status.status == _FAILED:
@@ -203,35 +213,32 @@ class Intake:
                 at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member, codes=status.error_codes
             )
         else:
-            if word is not None:
-                batch.add(calls.note(number.tag, status.wamid, word))
+            if message.word is not None and message.word != earlier:
+                batch.add(calls.note(number.tag, status.wamid, message.word))
             return
-        batch.add(calls.settle(number.tag, settling, status.wamid, record.thread), settling=settling, quote=record.quote)
+        batch.settle(calls.settle(number.tag, settling, status.wamid, record.thread), settling, record.quote)
+        message.ended = not member  # of a group, each member has one of its own
 
     def _believe(
-        self, number: Number, status: meta.Status, record: Record | None, word: Word | None, batch: Batch, *, at: int, now: int
+        self, number: Number, status: meta.Status, message: Message, word: Word | None, batch: Batch, *, at: int
     ) -> None:
         """Move the thread's clocks by Meta's own word."""
-        if status.group:
-            return
         names = Names(user_id=status.user_id, parent_user_id=status.parent_user_id, wa_id=status.recipient_id)
-        effects, facts = self._effects(number), record.facts if record else None
-        failed = (
-            status.status == _FAILED or (record is not None and record.state is State.RELEASED) or status.wamid in batch.failed
-        )
-        changes = (
-            effects.said(word, at=at, sent_at=min(at, facts.at) if facts else at, by=facts.id if facts else "", failed=failed)
-            if word
-            else []
-        )
-        if status.status == _FAILED:
-            batch.failed.add(status.wamid)
-            if facts:  # of a message that we do not know, we do not know when it was sent
-                changes += effects.failed(status.error_codes, at=at, sent_at=facts.at)
-        known = [keys.thread(number.tag, number.phone_number_id, name) for name in names.known[:1]]
-        for thread in ([record.thread] if record else known) if changes else ():
-            batch.add(calls.observe(thread, changes, now=now))
-        batch.add_all(told(self._directory, number, names, said=at, now=now))
+        effects, record = self._effects(number.account), message.record
+        facts = record.facts if record else None
+        message.failed = message.failed or status.status == _FAILED
+        changes = []
+        if word is not None:
+            sent_at, by = (min(at, facts.at), facts.id) if facts else (at, "")
+            changes = effects.said(word, at=at, sent_at=sent_at, by=by, failed=message.failed)
+        if status.status == _FAILED and facts:  # of a message that we do not know, we do not know when it was sent
+            changes += effects.failed(status.error_codes, at=at, sent_at=facts.at)
+        if record is not None:
+            batch.observe(record.thread, changes)
+        elif changes:
+            for name in names.known[:1]:
+                batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
+        batch.link(told(self._directory, number, names, said=at, now=batch.now))
 
     def _settlement(self, settling: Settling, quote: int, answer: Any) -> Settlement | None:
         outcome = settled(answer)
@@ -239,7 +246,7 @@ class Intake:
             return None
         made = settle(settling, outcome)
         category = self._categories.of(made.category or "none")
-        self._settlements.of(str(made.delivered).lower(), category, str(made.charged).lower()).inc()
+        self._settlements.of(_SAID[made.delivered], category, _SAID[made.charged]).inc()
         if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
             direction = "above" if made.price > quote else "below"
             self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))
@@ -256,5 +263,10 @@ class Intake:
             await self._ledger.watch(number.tag, number.phone_number_id, now=now)
             remember(self._watched, number.phone_number_id, now, most=NUMBERS)
 
-    def _effects(self, number: Number) -> Effects:
-        return Effects(self._book, number.account, reaction_opens=self._policy.reaction_opens_window, forever=keys.OPTED_OUT_MS)
+    def _effects(self, account: Account) -> Effects:
+        """What events do to the threads of an account, made once for it: whoever has it keeps its id."""
+        found = self._effects_on.get(id(account))
+        if found is None or found[0] is not account:
+            made = Effects(self._book, account, reaction_opens=self._policy.reaction_opens_window, forever=keys.OPTED_OUT_MS)
+            found = remember(self._effects_on, id(account), (account, made))
+        return found[1]

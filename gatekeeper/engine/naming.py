@@ -18,9 +18,12 @@ from gatekeeper.meta.responses import Answer
 
 def told(directory: Directory, number: Number, names: Names, *, said: int, now: int) -> list[Call]:
     """Meta gives one user several names."""
+    known = names.known
     if billed := digits(names.wa_id or ""):
-        for name in names.known:
+        for name in known:
             directory.bill(number, name, billed)
+    if not known[1:]:
+        return []
     return [calls.link(number.tag, number.phone_number_id, link, now=now, said=said) for link in names.links]
 
 

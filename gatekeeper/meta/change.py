@@ -44,18 +44,17 @@ class Change(msgspec.Struct, kw_only=True):
         A contact belongs to the item that it shares a name with; else to the one in its place, unless names differ.
         A lone contact belongs to a lone item even where their numbers differ, since Meta writes some in two ways.
         """
-        who = Who(wa_id=text(wa_id), user_id=text(user_id), parent_user_id=text(parent_user_id))
-        contact = (self._contact(who) if self.contacts else None) or {}
-        own, parent = text(contact.get("user_id")), text(contact.get("parent_user_id"))
-        if own and who.user_id not in (None, own, parent):
-            return who
-        parent = who.parent_user_id or parent
+        number, user, parent = text(wa_id), text(user_id), text(parent_user_id)
+        own = None
+        if self.contacts:
+            who = Who(wa_id=number, user_id=user, parent_user_id=parent)
+            contact = self._contact(who) or {}
+            own, other = text(contact.get("user_id")), text(contact.get("parent_user_id"))
+            if own and user not in (None, own, other):
+                return who
+            number, parent = number or text(contact.get("wa_id")), parent or other
         # What became of a message to a parent id names that id as the recipient's.
-        return Who(
-            wa_id=who.wa_id or text(contact.get("wa_id")),
-            user_id=own or (who.user_id if who.user_id != parent else None),
-            parent_user_id=parent,
-        )
+        return Who(wa_id=number, user_id=own or (user if user != parent else None), parent_user_id=parent)
 
     def _contact(self, who: Who) -> Json | None:
         if self._by_name is None:

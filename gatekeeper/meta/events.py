@@ -6,6 +6,7 @@ Times are Unix milliseconds. `wa_id`, `user_id` (a BSUID) and `parent_user_id` a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -208,3 +209,12 @@ Event: TypeAlias = (
     | Ignored
     | Broken
 )
+
+
+def kinds(events: Sequence[Event]) -> dict[str, int]:
+    """How many there are of each kind."""
+    counts: dict[type, int] = {}
+    for event in events:
+        kind = type(event)
+        counts[kind] = counts.get(kind, 0) + 1
+    return {kind.__name__: count for kind, count in counts.items()}

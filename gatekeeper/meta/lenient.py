@@ -84,8 +84,8 @@ def children(parent: Json, name: str) -> list[Json]:
 def first(parent: Json, *names: str) -> str | None:
     """Read the id or name that stands under the first of several members to have one."""
     for name in names:
-        found = text(parent.get(name))
-        if found is not None:
+        value = parent.get(name)
+        if value is not None and (found := text(value)) is not None:
             return found
     return None
 

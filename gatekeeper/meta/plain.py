@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from gatekeeper.core.recipients import is_bsuid
+from gatekeeper.core.recipients import is_bsuid, too_long
 from gatekeeper.meta.bodies import UnreadableBody, form_of
 from gatekeeper.meta.components import read_components
-from gatekeeper.meta.sends import LONGEST_NAME, Kind, Send
+from gatekeeper.meta.sends import Kind, Send
 
 _NOTHING = msgspec.Raw()
 
@@ -58,7 +58,7 @@ def plain_send(body: bytes, *, content_type: str, query: str, marketing_api: boo
     except (ValueError, RecursionError):
         return None
     to = message.to
-    if not to.strip() or len(to) > LONGEST_NAME or is_bsuid(to.strip()):
+    if not to.strip() or too_long(to) or is_bsuid(to.strip()):
         return None
     if message.type == "template":
         return _template(message.template, to, marketing_api=marketing_api) if message.template else None

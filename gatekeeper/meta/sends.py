@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.checks import TITLES, Component
-from gatekeeper.core.recipients import is_bsuid
+from gatekeeper.core.recipients import is_bsuid, too_long
 from gatekeeper.meta.batch import BATCHES, mentions
 from gatekeeper.meta.bodies import Members, UnreadableBody, present, query_members, read, read_object, readings, spelled
 from gatekeeper.meta.components import read_components
@@ -35,7 +35,6 @@ NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "template": (("name",), ("language",)),
 }
 _STRINGS = frozenset({"body", "message_id", "name"})
-LONGEST_NAME = 512  # of a recipient: longer than any of Meta's, and short enough to be kept
 
 _PRODUCT = "messaging_product"
 # The parameters that decide: what stands under another spelling of one is neither read nor passed by.
@@ -161,7 +160,7 @@ def _send(members: Members, *, marketing_api: bool) -> Send:
     if to is None and recipient is None:
         raise _required("to")
     for name, value in (("to", to), ("recipient", recipient)):
-        if len(value or "") > LONGEST_NAME:
+        if too_long(value or ""):
             raise MalformedSend(INVALID_VALUE, f"The parameter {name} is too long.")
     if type_ in _INBOUND_ONLY:
         raise MalformedSend(UNSUPPORTED_TYPE, "Users send messages of this type, businesses do not.")

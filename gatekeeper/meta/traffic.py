@@ -33,7 +33,7 @@ def inbound(change: Change, message: Json) -> Event:
     """Read a message of a user; what WhatsApp itself says about the user comes in the same place."""
     if message.get("type") == "system":
         return _system_change(change, message)
-    group_id = text(message.get("group_id"))
+    group_id, kind = text(message.get("group_id")), text(message.get("type"))
     who = change.who(
         wa_id=message.get("from"),
         user_id=message.get("from_user_id"),
@@ -50,18 +50,18 @@ def inbound(change: Change, message: Json) -> Event:
         user_id=who.user_id,
         parent_user_id=who.parent_user_id,
         group_id=group_id,
-        type=text(message.get("type")) or UNKNOWN_TYPE,
-        from_ad=word(child(message, "referral").get("source_type")) == "ad",
+        type=kind or UNKNOWN_TYPE,
+        from_ad="referral" in message and word(child(message, "referral").get("source_type")) == "ad",
         standby=change.field == "standby",
         own_number=change.own_number,
-        wish=_wish(message),
+        wish=_wish(message, kind),
     )
 
 
-def _wish(message: Json) -> str:
+def _wish(message: Json, kind: str | None) -> str:
     """What a user wrote or tapped, if it may be a single word that means something: longer texts are nobody's business here."""
     said: Any = message
-    for member in _WISHES.get(text(message.get("type")), ("",)):
+    for member in _WISHES.get(kind, ("",)):
         said = said.get(member) if isinstance(said, dict) else None
     return said.strip() if isinstance(said, str) and len(said) <= _LONGEST_WISH else ""
 
@@ -86,8 +86,8 @@ def status(change: Change, item: Json) -> Event:
         parent_user_id=None if group else who.parent_user_id,
         group=group,
         participant_id=who.wa_id or who.user_id if group else None,
-        conversation=_conversation(child(item, "conversation")),
-        pricing=_pricing(child(item, "pricing")),
+        conversation=_conversation(child(item, "conversation")) if "conversation" in item else None,
+        pricing=_pricing(child(item, "pricing")) if "pricing" in item else None,
         error_codes=_error_codes(item) if "errors" in item else (),
     )
 

@@ -61,6 +61,8 @@ __all__ = [
 ]
 
 WHATSAPP = "whatsapp_business_account"
+_decode = msgspec.json.Decoder().decode
+_NO_ARRAY, _NO_OBJECT = "not an array", "not an object"
 
 _MESSAGES: dict[str, Callable[[Change, Json], Event]] = {"messages": traffic.inbound, "statuses": traffic.status}
 
@@ -88,7 +90,7 @@ class NotAWebhook(ValueError):  # noqa: N818  it says what the body is
 def decode_webhook(body: bytes) -> list[Event]:
     """Read a webhook's body as events, in its order; NotAWebhook when it is not a JSON object."""
     try:
-        payload = msgspec.json.decode(body)
+        payload = _decode(body)
     except (ValueError, RecursionError):
         payload = _decode_leniently(body)
     return events_of(payload)
@@ -105,12 +107,12 @@ def events_of(payload: object) -> list[Event]:
 
 
 def _entries(payload: Json) -> Iterator[Event]:
-    for _, place, entry in _each(payload, "entry", ""):
+    for place, entry in _each(payload, "entry", ""):
         if isinstance(entry, str):
             yield Broken(where=place, why=entry)
             continue
         waba_id = text(entry.get("id")) or ""
-        for _, where, item in _each(entry, "changes", f"{place}."):
+        for where, item in _each(entry, "changes", f"{place}."):
             if isinstance(item, str):
                 yield Broken(waba_id=waba_id, where=where, why=item)
             else:
@@ -151,26 +153,29 @@ def _lists(change: Change, where: str) -> Iterator[Event]:
     if not present:
         yield Ignored(waba_id=change.waba_id, phone_number_id=change.phone_number_id, field=change.field)
     for name in present:
-        read = readers[name]
-        change.count = len(change.value[name]) if isinstance(change.value[name], list) else 0
-        for index, place, item in _each(change.value, name, f"{where}."):
-            change.index = index
-            if isinstance(item, str):
-                yield _broken(change, place, item)
-                continue
+        read, items = readers[name], change.value[name]
+        if not isinstance(items, list):
+            yield _broken(change, f"{where}.{name}", _NO_ARRAY)
+            continue
+        change.count = len(items)
+        for change.index, item in enumerate(items):
             try:
-                yield read(change, item)
+                yield (
+                    read(change, item)
+                    if isinstance(item, dict)
+                    else _broken(change, f"{where}.{name}[{change.index}]", _NO_OBJECT)
+                )
             except Unreadable as error:
-                yield _broken(change, place, str(error))
+                yield _broken(change, f"{where}.{name}[{change.index}]", str(error))
 
 
-def _each(parent: Json, name: str, prefix: str) -> Iterator[tuple[int, str, Json | str]]:
+def _each(parent: Json, name: str, prefix: str) -> Iterator[tuple[str, Json | str]]:
     items = parent.get(name)
     if not isinstance(items, list):
-        yield 0, f"{prefix}{name}", "not an array"
+        yield f"{prefix}{name}", _NO_ARRAY
         return
     for index, item in enumerate(items):
-        yield index, f"{prefix}{name}[{index}]", item if isinstance(item, dict) else "not an object"
+        yield f"{prefix}{name}[{index}]", item if isinstance(item, dict) else _NO_OBJECT
 
 
 def _broken(change: Change, where: str, why: str) -> Broken:

@@ -60,6 +60,8 @@ class Forwarding:
             routed = known(settings.routed(n))
             self._of_number |= dict.fromkeys(route.phone_number_id, routed)
             self._of_waba |= dict.fromkeys(route.waba_id, routed)
+        self.idle = not made
+        """Whether no app is told of anything."""
         self._retry_for = settings.retry_for / 1000
         self._tasks = tasks
         self._metrics = metrics

@@ -17,14 +17,16 @@ from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import decode_webhook
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
-from gatekeeper.server.http import TooLarge, UnknownEncoding, fault, read_body, refusal_response, unpacked
+from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, fault, read_body, refusal_response, unpacked
 from gatekeeper.server.targets import Parcel
 from gatekeeper.settings import Webhook
-from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Metrics
+from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Labelled, Metrics
 
 _MOST = 4 << 20
 _SIGNATURE = "X-Hub-Signature-256"
 _TRACE = "gatekeeper-webhook"
+_TAKEN = 200
+_OF_TEMPLATES = (meta.TemplateStatus, meta.TemplateCategory, meta.TemplateQuality)
 _MOST_TOLD = 20  # lines on bad items of one webhook: how many there were stands in its own line
 
 
@@ -47,6 +49,7 @@ class Webhooks:
         self._token = settings.verify_token
         self._forwarding = forwarding
         self._metrics = metrics
+        self._by_status = Labelled(metrics.webhook_requests)
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
 
@@ -59,7 +62,7 @@ class Webhooks:
             return self._answer(403, "The verify token is not ours.")
         return web.Response(text=asked.get("hub.challenge", ""))
 
-    async def receive(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def receive(self, request: Request) -> web.Response:
         """
         Take one webhook in, then hand its bytes on.
 
@@ -90,19 +93,21 @@ class Webhooks:
             self._metrics.ledger_failures.inc()
             self._log.warning(WEBHOOK, events=len(events), status=503, error=str(error))
             return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
-        parcel = Parcel.of(request.headers.items(), body)
-        status = await self._forwarding.forward(events, parcel, heard=lambda: request.transport is not None)
+        status = _TAKEN
+        if not self._forwarding.idle:
+            parcel = Parcel.of(request.headers.items(), body)
+            status = await self._forwarding.forward(events, parcel, heard=lambda: request.transport is not None)
         for event in events:
-            if isinstance(event, meta.TemplateStatus | meta.TemplateCategory | meta.TemplateQuality):
+            if isinstance(event, _OF_TEMPLATES):
                 self._log.info(TEMPLATE_CHANGED, **_told(event))
-        self._log.info(WEBHOOK, events=len(events), kinds=_kinds(events), settled=len(settlements), status=status)
+        self._log.info(WEBHOOK, events=len(events), kinds=meta.kinds(events), settled=len(settlements), status=status)
         return self._counted(web.Response(status=status))
 
     def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> web.Response:
         return self._counted(refusal_response(fault(status, "Webhook refused", details), trace=_TRACE, headers=headers))
 
     def _counted(self, response: web.Response) -> web.Response:
-        self._metrics.webhook_requests.labels(str(response.status)).inc()
+        self._by_status.of(response.status).inc()
         return response
 
 
@@ -114,10 +119,3 @@ def _told(news: meta.TemplateStatus | meta.TemplateCategory | meta.TemplateQuali
     if isinstance(news, meta.TemplateCategory):
         return said | {"category": news.category, "category_pending": news.impending}
     return said | {"quality": news.score}
-
-
-def _kinds(events: list[meta.Event]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for event in events:
-        counts[type(event).__name__] = counts.get(type(event).__name__, 0) + 1
-    return counts
