@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from multidict import CIMultiDict
 from yarl import URL
 
-from gatekeeper.server.http import head_of
+from gatekeeper.server.http import head_of, tls
 
 MOST_ANSWER = 4 << 20
 _MOST_HEAD = 32 << 10
@@ -26,7 +27,7 @@ _MOST_BYTES = 2 * MOST_ANSWER  # with heads, and what frames the chunks of a bod
 _KEPT_S = 15.0  # so long a connection is kept without a request; most servers do so for longer
 _NAMES_S = 60.0  # so long a looked-up address holds
 _NEXT_ADDRESS_S = 0.25  # Source: RFC 8305, section 5
-_FINAL, _SWITCHING = 200, 101
+_INTERIM, _SWITCHING, _FINAL = 100, 101, 200
 _NO_BODY = (204, 304)
 _TLS_PORT, _PORT = 443, 80
 
@@ -58,11 +59,17 @@ class _Line(asyncio.Protocol):
         self._answer: asyncio.Future[UpstreamAnswer] | None = None
         self._kept = True
         self.idle_since = 0.0
+        self._reset()
+
+    @property
+    def open(self) -> bool:
+        """Whether a request may be written."""
+        return self._kept and not self._transport.is_closing()
 
     @property
     def usable(self) -> bool:
-        """Whether another request may be written."""
-        return self._kept and not self._transport.is_closing() and not self._transport.get_write_buffer_size()
+        """Whether another one may be: the one before is out, and answered."""
+        return self.open and not self._transport.get_write_buffer_size()
 
     async def ask(self, request: bytes, *, within_s: float, has_body: bool) -> UpstreamAnswer:
         """Write a request and wait for its answer; BrokenOff, TimeoutError. *has_body*: an answer to its method may have one."""
@@ -92,6 +99,7 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._kept = False
+        del self._parser  # which holds us
         self._lines.discard(self)
         if error is None and self._ends_with_connection and self._waits:
             self._deliver()
@@ -128,6 +136,8 @@ class _Line(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._headed, self._size = True, 0
         self._status = self._parser.get_status_code()
+        if b"\0" in self._reason:  # the only thing in a head that the parser lets pass and nobody can pass on
+            self._fail(BrokenOff())
         self._kept = self._kept and self._parser.should_keep_alive()
         if not self._has_body and self._status >= _FINAL and self._waits:
             self._kept = False  # the parser would take what follows for its body
@@ -143,12 +153,14 @@ class _Line(asyncio.Protocol):
             self._fail(BrokenOff())
 
     def on_message_complete(self) -> None:
-        if self._status == _SWITCHING:  # nobody asked for another protocol, and no answer follows
+        if not self._waits:
+            return
+        if self._status == _SWITCHING or self._status < _INTERIM:  # nobody asked for another protocol, and no answer follows
             self._fail(BrokenOff())
         elif self._status < _FINAL:
             self._kept = True
             self._reset()
-        elif self._waits:
+        else:
             self._deliver()
 
     @property
@@ -180,10 +192,9 @@ class Lines:
         self._port = base.port or (_TLS_PORT if base.scheme == "https" else _PORT)
         self._tls: ssl.SSLContext | None = None
         if base.scheme == "https":
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
+            self._tls = tls()
         self._connect_s = connect_s
-        self._all, self._idle = set[_Line](), list[_Line]()
+        self._all, self._idle, self._closed = set[_Line](), deque[_Line](), False
         self._addresses, self._stale_at, self._looking = list[Any](), 0.0, asyncio.Lock()
 
     async def ask(
@@ -195,15 +206,19 @@ class Lines:
         due = loop.time() + within_s
         line = self._kept_line(loop.time()) or await self._opened(within_s)
         answer = await line.ask(request, within_s=due - loop.time(), has_body=method != "HEAD")
+        now = loop.time()
         if line.usable:
-            line.idle_since = loop.time()
+            line.idle_since = now
             self._idle.append(line)
         else:
             line.drop()
+        while self._idle and now - self._idle[0].idle_since >= _KEPT_S:
+            self._idle.popleft().drop()
         return answer
 
     def close(self) -> None:
-        """Drop every connection."""
+        """Drop every connection, and open none any more."""
+        self._closed = True
         for line in list(self._all):
             line.drop()
 
@@ -226,10 +241,13 @@ class Lines:
                 _, line = await loop.create_connection(
                     lambda: _Line(self._all), sock=reached, ssl=self._tls, server_hostname=named
                 )
-                return line
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, UnicodeError, RuntimeError):  # of a name that is none, and one of uvloop's
             self._stale_at = 0.0  # it may have moved
             raise NeverOpened from None
+        if self._closed or not line.open:
+            line.drop()
+            raise NeverOpened
+        return line
 
     async def _looked_up(self) -> list[Any]:
         loop = asyncio.get_running_loop()

@@ -20,9 +20,10 @@ from multidict import CIMultiDict
 from gatekeeper.server.http import BODY_S, HEAD_S, Whole, head_of
 
 _KEPT_S = 3630.0  # aiohttp's own: longer than the proxies in front of us keep theirs
-_LONGEST_HEAD, _LONGEST = 8190, 256 << 10
-_UNPLAIN = ("transfer-encoding", "expect", "upgrade")
-_NO_CONTENT = 204
+_LONGEST_HEAD, _MOST_HEADERS, _LONGEST = 8190, 128, 256 << 10  # the first two are aiohttp's own
+_MOST_DIGITS = len(str(_LONGEST))
+_UNPLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "sec-websocket-key1"})
+_NO_BODY = (204, 304)
 
 
 class Taker(Protocol):
@@ -120,7 +121,7 @@ class ShortWay(asyncio.Protocol):
     def close(self) -> None:
         """Take leave: at once where nothing is on its way, else behind the next answer."""
         self._closing = True
-        if self._whole is None and not self._clogged:
+        if self._whole is None:
             self._transport.close()
 
     def abort(self) -> None:
@@ -128,16 +129,19 @@ class ShortWay(asyncio.Protocol):
         self._transport.abort()
 
     def _plain(self) -> bool:
-        """Whether what is read so far is for the short way."""
-        lengths = [value for name, value in self._headers if name.lower() == "content-length"]
+        """Whether what is read so far is for the short way: nothing about it that aiohttp might refuse, or read in another way."""
+        headers = {name.lower(): value for name, value in self._headers}
+        length = headers.get("content-length", "")
         return (
             self._taker.wants(self._path)
             and self._parser.get_method() == b"POST"
             and self._parser.get_http_version() == "1.1"
             and len(self._begun) - len(self._body) <= _LONGEST_HEAD
-            and len(lengths) == 1
-            and int(lengths[0]) <= _LONGEST
-            and not any(name.lower() in _UNPLAIN for name, _ in self._headers)
+            and len(headers) == len(self._headers) <= _MOST_HEADERS  # none comes twice
+            and "host" in headers
+            and 0 < len(length) <= _MOST_DIGITS
+            and int(length) <= _LONGEST
+            and headers.keys().isdisjoint(_UNPLAIN)
         )
 
     def _take(self) -> None:
@@ -147,24 +151,27 @@ class ShortWay(asyncio.Protocol):
 
     async def _answered(self, course: Coroutine[Any, Any, web.Response]) -> None:
         try:
-            response = await course
+            self._say(await course)
+        except Exception as error:  # noqa: BLE001 - it costs this connection, not the gate; aiohttp does the same
+            self._loop.call_exception_handler({"message": "An answer could not be written", "exception": error, "protocol": self})
+            self._transport.abort()
         except BaseException:
             self._transport.abort()
             raise
+
+    def _say(self, response: web.Response) -> None:
         self._whole = None
         if self._transport.is_closing():
             return
-        last = self._closing or response.keep_alive is False
-        self._transport.write(_written(response, last=last))
+        self._closing = self._closing or response.keep_alive is False
+        self._transport.write(_written(response, last=self._closing))
         self._since, self._limit = self._loop.time(), _KEPT_S
-        if last:
-            self._transport.close()
-        elif not self._clogged:
+        if self._closing or not self._clogged:
             self._go_on()
 
     def _go_on(self) -> None:
-        """Look at what came meanwhile."""
-        if self._closing:
+        """Look at what came meanwhile; behind a last answer that is nothing."""
+        if self._closing or self._transport.is_closing():
             self._transport.close()
         elif self._ahead:
             data, self._ahead = self._ahead, b""
@@ -173,13 +180,17 @@ class ShortWay(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Give the connection to aiohttp, as if it had just been made."""
-        begun, handler, closing = self._begun, self._long_way(), self._closing
+        handler = self._long_way()
         self._forgotten()
+        self._transport.pause_reading()  # uvloop may have read more already, and would say it first
         self._transport.set_protocol(handler)
         handler.connection_made(self._transport)
-        self._loop.call_soon(handler.data_received, begun)  # once it waits for that
-        if closing:
-            self._loop.call_soon(self._transport.close)
+        self._loop.call_soon(self._told, handler, self._begun)  # once it waits for that
+
+    def _told(self, handler: asyncio.Protocol, begun: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            handler.data_received(begun)
 
     def _reset(self) -> None:
         """Be ready for the next request."""
@@ -192,18 +203,19 @@ class ShortWay(asyncio.Protocol):
         self._headed = False
 
     def _forgotten(self) -> None:
+        del self._parser  # which holds us: nobody has to come and collect the two
         self._all.discard(self)
         for timer in (self._look, self._late):
             if timer is not None:
                 timer.cancel()
 
     def _looked(self) -> None:
-        """Close what has been idle for long."""
+        """Hang up on who has been idle for long, or has not read its answer."""
         left = self._since + self._limit - self._loop.time()
         if self._whole is None and not self._begun and left <= 0:
-            self._transport.close()
+            self._transport.abort()
         else:
-            self._look = self._loop.call_later(max(left, HEAD_S), self._looked)
+            self._look = self._loop.call_later(left if left > 0 else HEAD_S, self._looked)
 
 
 _stamps: dict[int, str] = {}
@@ -222,7 +234,7 @@ def _written(response: web.Response, *, last: bool) -> bytes:
     headers, body = response.headers, response.body or b""
     assert isinstance(body, bytes)
     headers.popall("Content-Length", None)
-    if response.status != _NO_CONTENT:
+    if response.status not in _NO_BODY:
         headers["Content-Length"] = str(len(body))
     if "Date" not in headers:
         headers["Date"] = _date(int(time()))
