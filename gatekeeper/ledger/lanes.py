@@ -25,9 +25,10 @@ from gatekeeper.ledger.pipes import Pipe
 
 PROBE_S = 0.5
 _CLOSED = "the ledger is closed"
-MOST = 100  # commands of one trip: answered well within the time-out, and others wait behind them
-_ENOUGH = 16  # for a trip that does not wait for the end of the turn
-_TRIPS = 2  # on their way at once: while one is answered the next is written
+MOST = 100  # commands of one caller at once: answered well within the time-out, and others wait behind them
+_ENOUGH = 4  # for a trip that does not wait for the end of the turn
+_FULL = 16  # commands, and whoever comes behind them goes with the next trip
+_TRIPS = 4  # on their way at once: while one is answered others are written
 _UNABLE = (ClusterDownError, OutOfMemoryError, ReadOnlyError)
 # What redis-py has no class for; before Redis 7 the error of a script has it in its middle.
 _UNABLE_WORDS = re.compile(r"^(BUSY|UNKILLABLE) |(^|-)(MISCONF|NOREPLICAS|OOM|READONLY) ")
@@ -170,7 +171,7 @@ class Lane:
         """The next to go together."""
         units, size = list[_Unit](), 0
         while waiting := self._first or self._then:
-            if units and size + len(waiting[0].commands) > MOST:
+            if units and size + len(waiting[0].commands) > _FULL:
                 break
             unit = waiting.popleft()
             if not unit.answers.done():  # nobody waits for it any more
