@@ -23,6 +23,7 @@ _LEAVE_S, _LOOK_S = 1.0, 0.02  # who is under load has sent again by then
 _POST, _GET, _CONNECT = "POST", "GET", "CONNECT"
 _TRACE = "gatekeeper"
 _CHUNKED = "chunked"
+_MOST_DIGITS = 20
 _BROKEN = re.compile("[\udc80-\udcff]")
 # Of nothing else could we know that the upstream reads it as we do.
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
@@ -128,9 +129,9 @@ class Listener:
         if not _TARGET.fullmatch(request.raw_path) or request.method == _CONNECT:
             return _refused("The request target is not a path.")
         if any(coding.strip().lower() != _CHUNKED for coding in request.headers.getall("Transfer-Encoding", ())):
-            response = _refused("The only Transfer-Encoding that is read is chunked.")
-            response.force_close()
-            return response
+            return _closing("The only Transfer-Encoding that is read is chunked.")
+        if len(request.headers.get("Content-Length", "")) > _MOST_DIGITS:
+            return _closing("The Content-Length is longer than any number of bytes.")
         if self._is_webhook(request):
             return await self._webhooks.receive(request)
         if request.path == self._webhook_path and request.method == _GET:
@@ -159,3 +160,10 @@ def _may_post(request: web.BaseRequest) -> bool:
 
 def _refused(details: str) -> web.Response:
     return refusal_response(fault(400, "Invalid request", details), trace=_TRACE)
+
+
+def _closing(details: str) -> web.Response:
+    """Refuse a request whose body nobody reads."""
+    response = _refused(details)
+    response.force_close()
+    return response

@@ -147,6 +147,14 @@ ONCE = {
 }
 
 
+@pytest.mark.parametrize("path", [SENDS, "/webhook", "/v23.0/x"])
+async def test_a_length_of_endless_digits_is_refused(path, strict, wire):
+    """It is a number to the parser and none to Python: whatever is asked, that is the caller's fault and not ours."""
+    statuses = await spoken(strict, post(b"Content-Length: " + b"0" * 5000 + b"2", body=b"{}", target=path.encode()))
+
+    assert ([400], []) == (statuses, wire.arrived)
+
+
 async def test_a_send_is_followed_by_what_is_written_behind_it(strict, wire):
     """However it is framed it goes out once, plainly framed, and what follows is a request of its own, decided for itself."""
     heard = {name: await spoken(strict, said + SMUGGLED + LAST) for name, said in ONCE.items()}
