@@ -8,6 +8,7 @@ request of any other kind the connection goes to aiohttp with all that came, and
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from time import time
@@ -66,6 +67,9 @@ class ShortWay(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         self._all.add(self)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:  # the other end may be gone without a word
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._look = self._loop.call_later(self._limit, self._looked)
 
     def connection_lost(self, _error: Exception | None) -> None:
