@@ -40,8 +40,10 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
     def nth_answer(self, plan: Plan) -> int:
         """Which answer it is to what the user wrote last; 0: it answers nothing."""
-        counted = next((n for n, guard in enumerate(plan.guards, 1) if guard.kind is Kind.TURN), 0)
-        return dict(self.looked).get(counted, 0)
+        for n, guard in enumerate(plan.guards, 1):
+            if guard.kind is Kind.TURN:
+                return dict(self.looked).get(n, 0)
+        return 0
 
     def clocks(self) -> dict[str, int]:
         """The open clocks and their ends."""

@@ -128,7 +128,8 @@ def _fate(answer: UpstreamAnswer, read: Answer | None) -> Fate:
 
 def _understood(answer: UpstreamAnswer) -> Answer | None:
     """Read an answer whatever it is packed in; it goes back as it came."""
+    packed = ",".join(value for name, value in answer.headers if name.lower() == "content-encoding")
     try:
-        return decode_answer(unpacked(answer.body, answer.headers.get("Content-Encoding"), MOST_ANSWER))
+        return decode_answer(unpacked(answer.body, packed, MOST_ANSWER) if packed else answer.body)
     except (TooLarge, UnknownEncoding, ValueError):
         return None

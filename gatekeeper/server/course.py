@@ -127,4 +127,4 @@ def _place(nth: int) -> str:
 
 
 def _ms(seconds: float) -> float:
-    return round(max(seconds, 0) * 1000, 3)
+    return max(round(seconds * 1_000_000), 0) / 1000

@@ -16,7 +16,6 @@ from typing import Any, cast
 import aiohappyeyeballs
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from multidict import CIMultiDict
 from yarl import URL
 
 from gatekeeper.server.http import head_of, tls
@@ -37,7 +36,7 @@ class UpstreamAnswer(msgspec.Struct, frozen=True):
 
     status: int
     reason: str
-    headers: CIMultiDict[str]
+    headers: list[tuple[str, str]]
     body: bytes
 
 
@@ -175,8 +174,7 @@ class _Line(asyncio.Protocol):
 
     def _deliver(self) -> None:
         assert self._answer is not None
-        headers, body = CIMultiDict(self._headers), b"".join(self._body)
-        self._answer.set_result(UpstreamAnswer(self._status, _text(self._reason), headers, body))
+        self._answer.set_result(UpstreamAnswer(self._status, _text(self._reason), self._headers, b"".join(self._body)))
 
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():

@@ -209,7 +209,7 @@ class Sends:
         if fate is Fate.TAKEN:
             course.taken = read or Answer()
         self._record.write(course, decision)
-        said = added(answer_headers(answer.headers.items()), course.headers(decision))
+        said = added(answer_headers(answer.headers), course.headers(decision))
         return Upstreamed(status=answer.status, reason=answer.reason, body=answer.body, headers=said)
 
     def _refuse(self, course: Course, refusal: Refusal | None, decision: Decision | None, *, dry: bool = False) -> web.Response:

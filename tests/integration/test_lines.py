@@ -65,7 +65,7 @@ def ask(lines, body=b"x", *, method="POST", path=PATH, headers=(), within_s=5.0)
 
 
 def plain(answer):
-    return answer.status, answer.reason, list(answer.headers.items()), answer.body
+    return answer.status, answer.reason, answer.headers, answer.body
 
 
 def speak(wire, *says):
