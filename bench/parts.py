@@ -22,7 +22,7 @@ from load import Job, Result
 from redis import Redis
 
 from gatekeeper.core.errors import LedgerError
-from gatekeeper.ledger.embedded import find_server
+from gatekeeper.ledger.embedded import PACKED, find_server
 
 HERE = Path(__file__).parent
 PATIENCE_S = 20
@@ -134,9 +134,10 @@ def started(command: Sequence[str], core: set[int], log: Path | None = None) -> 
 
 @contextlib.contextmanager
 def redis_server(where: Path, core: set[int]) -> Iterator[str]:
-    """A Redis on a Unix socket that saves nothing; its URL."""
+    """A Redis on a Unix socket that saves nothing, and packs hashes as the embedded one does; its URL."""
     socket = where / "redis.sock"
     options = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no", "dir": str(where), "loglevel": "warning"}
+    options |= PACKED
     command = [str(find_server()), *(word for name, value in options.items() for word in (f"--{name}", value))]
     url = f"unix://{socket}"
     with started(command, core, where / "redis.log"):

@@ -50,6 +50,9 @@ LOCK_TEXT = 32
 LONGEST_TEMP_DIR = 70
 """A socket's path ends at some 100 bytes, whatever the file system takes."""
 
+PACKED = {"hash-max-ziplist-value": "512", "hash-max-ziplist-entries": "64"}
+"""What is kept of a send is a small hash: in one piece it takes half the memory. Redis 7 says listpack, and knows these names too."""
+
 SETTINGS = {"port": "0", "unixsocketperm": "700", "loglevel": "warning", "maxmemory-policy": "noeviction", "save": ""}
 SAVING = {"appendonly": "yes", "appendfsync": "everysec", "aof-load-truncated": "yes"}
 
@@ -151,7 +154,9 @@ class EmbeddedLedger:
         await self._undo.pop_all().aclose()
 
     def _command_of(self, server: Path) -> list[str]:
-        settings = SETTINGS | {"unixsocket": str(self._socket), "dir": str(self._home)} | (SAVING if self._data_dir else {})
+        settings = (
+            SETTINGS | PACKED | {"unixsocket": str(self._socket), "dir": str(self._home)} | (SAVING if self._data_dir else {})
+        )
         options = chain.from_iterable((f"--{name}", value) for name, value in settings.items())
         return [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), str(server), *options]
 

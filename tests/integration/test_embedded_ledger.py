@@ -430,3 +430,13 @@ async def test_a_newer_servers_file_is_not_overlooked(only_on_path, tmp_path):
         await EmbeddedLedger(tmp_path / "data").start()
 
     assert "no redis-server 7.0 or later was found: install redis-server or valkey" == str(refused.value)
+
+
+async def test_what_is_kept_of_a_send_is_in_one_piece(house, redis):
+    """A hash of its size would take twice the memory in Redis' usual way."""
+    await house.wrote()
+    await house.text()
+    kept = list(redis.scan_iter("gk:*:message:*"))
+
+    assert 1 == len(kept)
+    assert {redis.object("encoding", key) for key in kept} <= {b"ziplist", b"listpack"}
