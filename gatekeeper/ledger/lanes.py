@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import hiredis
 import redis.asyncio as redis
-from redis.exceptions import ClusterDownError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.ledger import keys
-from gatekeeper.ledger.patience import STEPS, in_time
-from gatekeeper.ledger.pipes import Pipe
+from gatekeeper.ledger.patience import LAST_S, STEPS, in_time
+from gatekeeper.ledger.pipes import Pipe, asked_apart, is_unable
 
 PROBE_S = 0.5
 _CLOSED = "the ledger is closed"
@@ -29,9 +28,7 @@ MOST = 100  # commands of one caller at once: answered well within the time-out,
 _ENOUGH = 4  # for a trip that does not wait for the end of the turn
 _FULL = 16  # commands, and whoever comes behind them goes with the next trip
 _TRIPS = 4  # on their way at once: while one is answered others are written
-_UNABLE = (ClusterDownError, OutOfMemoryError, ReadOnlyError)
-# What redis-py has no class for; before Redis 7 the error of a script has it in its middle.
-_UNABLE_WORDS = re.compile(r"^(BUSY|UNKILLABLE) |(^|-)(MISCONF|NOREPLICAS|OOM|READONLY) ")
+_PASSES = 8  # trips that may leave before somebody who is not in a hurry: half of Redis is for those who are
 
 Command = tuple[str | bytes | int, ...]
 
@@ -83,6 +80,7 @@ class Lane:
         self._pipe: Pipe | None = None
         self._opening = self._due = self._closed = False
         self._patience = STEPS
+        self._passed = 0
         self._look: asyncio.TimerHandle | None = None
         self._tasks = set[asyncio.Task[None]]()
 
@@ -90,12 +88,14 @@ class Lane:
         """
         Run commands on keys of the slot of *key*, one behind the other; an error that Redis answers is its command's answer.
 
-        *behind*: whoever is in a hurry goes first. LedgerError: the node is away.
+        *behind*: whoever is in a hurry goes first, though not for ever. LedgerError: the node is away.
         """
         if not self.up:
             raise LedgerError(f"the ledger is away: {self.why}")
         if self._closed:
             raise LedgerError(_CLOSED)
+        if not commands:  # nothing would come back for it
+            return []
         loop = asyncio.get_running_loop()
         unit = _Unit(key, commands, loop.create_future())
         waiting = self._then if behind else self._first
@@ -110,16 +110,7 @@ class Lane:
     async def direct(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands at once and whether the node is thought to be there or not; RedisError or OSError when it is not."""
         async with in_time(self._timeout):
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-            try:
-                await connection.send_packed_command(_packed(commands), check_health=False)
-                answers = [await _read(connection) for _ in commands]
-            except BaseException:
-                await connection.disconnect(nowait=True)  # what it answers later is nobody's
-                raise
-            finally:
-                await self._pool.release(connection)
-        return answers
+            return await asked_apart(self._pool, _packed(commands))
 
     async def close(self) -> None:
         """Drop every connection, and whoever still waits."""
@@ -145,38 +136,41 @@ class Lane:
                 return
             units = self._next()
             if units:
-                trip = _Trip(units, self._patience + bool(self._look))  # the first step may be half over
-                self._patience = STEPS
-                self._going.append(trip)
+                self._going.append(_Trip(units, self._patience + bool(self._look)))  # the first step may be half over
                 if self._look is None:
-                    self._look = asyncio.get_running_loop().call_later(self._timeout / STEPS, self._looked)
-                self._pipe.write([packed for unit in units for packed in unit.commands])
+                    self._look_later()
+                try:
+                    self._pipe.write([packed for unit in units for packed in unit.commands])
+                except Exception as error:  # noqa: BLE001 - uvloop's RuntimeError: a connection that was closed under us
+                    self._broken(error)
 
     async def _open(self) -> None:
         """Connect, within the time that an answer has."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        limit = in_time(self._timeout, pressed=lambda: len(self._first) > 1)
         try:
-            async with in_time(self._timeout, pressed=lambda: len(self._first) > 1):
+            async with limit:
                 self._pipe = await Pipe.opened(self._pool, self._arrived, self._broken)
         except Exception as error:  # noqa: BLE001 - whatever the client breaks on, those who asked must hear of it
-            self._lost(error)
+            self._lost(error, next((unit.key for unit in (*self._first, *self._then)), ""))
         finally:
             self._opening = False
-        used = int(STEPS * (loop.time() - began) / self._timeout)
-        self._patience = max(STEPS - used, 1)
+        self._patience = max(limit.left, 1)
         self._set_out()
+        self._patience = STEPS
 
     def _next(self) -> list[_Unit]:
         """The next to go together."""
-        units, size = list[_Unit](), 0
-        while waiting := self._first or self._then:
+        units, size, passed = list[_Unit](), 0, self._passed
+        while waiting := (self._then if passed == _PASSES else self._first) or self._first or self._then:
             if units and size + len(waiting[0].commands) > _FULL:
                 break
+            if waiting is self._then:
+                passed = -1
             unit = waiting.popleft()
             if not unit.answers.done():  # nobody waits for it any more
                 units.append(unit)
                 size += len(unit.commands)
+        self._passed = passed + 1 if self._then else 0
         return units
 
     def _arrived(self, answers: list[Any]) -> None:
@@ -188,8 +182,8 @@ class Lane:
             trip = self._going[0]
             trip.answers.append(answer)
             if len(trip.answers) == trip.size:
-                self._going.popleft()
                 self._hand_out(trip)
+                self._going.popleft()  # not before: whatever goes wrong, who has no answer is found here
         if not self._due:
             self._set_out()
 
@@ -198,9 +192,10 @@ class Lane:
         for unit in trip.units:
             end = start + len(unit.commands)
             own, start = trip.answers[start:end], end
-            unable = next((answer for answer in own if _is_unable(answer)), None)
+            unable = next((answer for answer in own if is_unable(answer)), None)
             if unable is not None:
-                self._fail(self._lost(unable, unit.key), [unit])
+                self._fail(_said(unable), [unit])
+                self._lost(unable, unit.key)
             elif not unit.answers.done():
                 unit.answers.set_result(own)
 
@@ -211,36 +206,51 @@ class Lane:
             return
         for trip in self._going:
             trip.left -= 1
-        left = self._going[0].left
-        if left <= 0 or (2 * left <= STEPS and self._first):  # others wait behind it
-            self._broken(TimeoutError())
+        oldest = self._going[0]
+        if oldest.left <= 0 or (2 * oldest.left <= STEPS and self._first):  # others wait behind it
+            self._look = asyncio.get_running_loop().call_later(LAST_S, self._late, oldest)
         else:
-            self._look = asyncio.get_running_loop().call_later(self._timeout / STEPS, self._looked)
+            self._look_later()
+
+    def _late(self, oldest: _Trip) -> None:
+        """What had come by the end of the time has been read."""
+        self._look = None
+        if self._going and self._going[0] is oldest:
+            self._broken(TimeoutError())
+        elif self._going:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._look = asyncio.get_running_loop().call_later(self._timeout / STEPS, self._looked)
 
     def _broken(self, error: Exception) -> None:
         """The connection is of no use any more: whoever waits for an answer gets none."""
         if self._going:
-            self._hang_up(self._lost(error, self._going[0].units[0].key))
+            key = self._going[0].units[0].key
+            self._hang_up(_said(error))
+            self._lost(error, key)
         else:  # nobody was asked anything, and the next one connects anew
             self._hang_up("")
+            self._set_out()
 
     def _hang_up(self, said: str) -> None:
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             pipe.drop()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         while self._going:
             self._fail(said, self._going.popleft().units)
 
-    def _lost(self, error: Exception, key: str | None = None) -> str:
-        """Leave the node alone until it serves again; why, in words."""
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        key = key or next((unit.key for unit in (*self._first, *self._then)), keys.probe(keys.NOBODY))
+    def _lost(self, error: Exception, key: str) -> None:
+        """Leave the node alone until it serves *key* again."""
+        said = _said(error)
         self._fail(said)
         if self.up and not self._closed:
             self.up, self.why = False, said
             self._start(self._recover(key))
             self._on_change()
-        return said
 
     def _fail(self, said: str, units: list[_Unit] | None = None) -> None:
         """Tell units, or all that wait, that there is no answer."""
@@ -274,18 +284,9 @@ def probing(key: str) -> Command:
     return "SET", keys.probe(tag), 1, "PX", keys.PROBE_MS
 
 
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def _packed(commands: Sequence[Command]) -> list[bytes]:
     return [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub has no unions
-
-
-def _is_unable(answer: Any) -> bool:
-    if not isinstance(answer, Exception):
-        return False
-    return not isinstance(answer, ResponseError) or isinstance(answer, _UNABLE) or _UNABLE_WORDS.search(str(answer)) is not None
-
-
-async def _read(connection: Any) -> Any:
-    try:
-        return await connection.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error
