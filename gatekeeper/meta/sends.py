@@ -39,8 +39,6 @@ _STRINGS = frozenset({"body", "message_id", "name"})
 _PRODUCT = "messaging_product"
 # The parameters that decide: what stands under another spelling of one is neither read nor passed by.
 _DECIDING = BATCHES.union(NEEDS, (_PRODUCT, "recipient_type", "to", "recipient", "type", "status", "message_id", "category"))
-# Every server reads these, so written, as one message's own parameters.
-_ORDINARY = (_DECIDING - BATCHES) | {"biz_opaque_callback_data", "context"}
 _TWO_WAYS = "The request can be read in two ways. Give each parameter once, all of them in the body."
 
 _INBOUND_ONLY = frozenset(
@@ -127,8 +125,6 @@ def _ways(body: bytes, content_type: str, query: str) -> list[Members]:
 
 def _plainly_one(members: Members) -> None:
     """Refuse what is not one message, and in a message what one server takes for a parameter and another does not."""
-    if members.keys() <= _ORDINARY:
-        return
     message = _names_product(members)
     for name, raw in members.items():
         parameter = spelled(name)

@@ -43,6 +43,7 @@ _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
 _NOT_SENT_WHOLE = _NOT_SENT | {"content-length", "idempotency-key"}
 _NOT_SAID_WHOLE = _HOP_BY_HOP | {"content-length"}
 _MEMBERS, _LAYERS = 8, 3
+NO_BODY = (204, 304)  # statuses. Source: RFC 9110, section 6.4.1
 # What comes slower than this is nobody's honest request.
 HEAD_S, BODY_S = 60, 60
 # The content encodings that we read, and zlib's word for each.

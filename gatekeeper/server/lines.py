@@ -18,7 +18,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
-from gatekeeper.server.http import head_of, tls
+from gatekeeper.server.http import NO_BODY, head_of, tls
 
 MOST_ANSWER = 4 << 20
 _MOST_HEAD = 32 << 10
@@ -27,7 +27,6 @@ _KEPT_S = 15.0  # so long a connection is kept without a request; most servers d
 _NAMES_S = 60.0  # so long a looked-up address holds
 _NEXT_ADDRESS_S = 0.25  # Source: RFC 8305, section 5
 _INTERIM, _SWITCHING, _FINAL = 100, 101, 200
-_NO_BODY = (204, 304)
 _TLS_PORT, _PORT = 443, 80
 
 
@@ -141,7 +140,7 @@ class _Line(asyncio.Protocol):
         if not self._has_body and self._status >= _FINAL and self._waits:
             self._kept = False  # the parser would take what follows for its body
             self._deliver()
-        elif self._status not in _NO_BODY:
+        elif self._status not in NO_BODY:
             framed = ("content-length", "transfer-encoding")
             self._ends_with_connection = not any(name.lower() in framed for name, _ in self._headers)
 

@@ -9,11 +9,10 @@ from aiohttp import web
 
 from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.headers import added
-from gatekeeper.server.http import StreamedAnswer, answer_headers, fault, refusal_response, upstream_headers
+from gatekeeper.server.http import NO_BODY, StreamedAnswer, answer_headers, fault, refusal_response, upstream_headers
 from gatekeeper.server.upstream import Upstream
 
 _TRACE = "gatekeeper-pass-through"
-_NO_BODY = (204, 304)
 _FIRST_FINAL = 200
 
 
@@ -34,7 +33,7 @@ async def pass_through(
             theirs = added(answer_headers(answer.headers.items(), stream=True), said())
             response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=theirs)
             await response.prepare(request)
-            if request.method != "HEAD" and answer.status not in _NO_BODY:
+            if request.method != "HEAD" and answer.status not in NO_BODY:
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
             await response.write_eof()

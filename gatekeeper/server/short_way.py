@@ -18,13 +18,12 @@ from aiohttp import web
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from multidict import CIMultiDict
 
-from gatekeeper.server.http import BODY_S, HEAD_S, Whole, head_of
+from gatekeeper.server.http import BODY_S, HEAD_S, NO_BODY, Whole, head_of
 
 _KEPT_S = 3630.0  # aiohttp's own: longer than the proxies in front of us keep theirs
 _LONGEST_HEAD, _MOST_HEADERS, _LONGEST = 8190, 128, 256 << 10  # the first two are aiohttp's own
 _MOST_DIGITS = len(str(_LONGEST))
 _UNPLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "sec-websocket-key1"})
-_NO_BODY = (204, 304)
 
 
 class Taker(Protocol):
@@ -238,7 +237,7 @@ def _written(response: web.Response, *, last: bool) -> bytes:
     headers, body = response.headers, response.body or b""
     assert isinstance(body, bytes)
     headers.popall("Content-Length", None)
-    if response.status not in _NO_BODY:
+    if response.status not in NO_BODY:
         headers["Content-Length"] = str(len(body))
     if "Date" not in headers:
         headers["Date"] = _date(int(time()))
