@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import socket
 import time
 
 import hiredis
 import pytest
-import uvloop
+from both_loops import ON_BOTH, complaints, event_loop_policy  # noqa: F401 - fixtures
 from fake_graph import eventually
 from redis.exceptions import RedisError, ResponseError
 
@@ -20,30 +19,13 @@ from gatekeeper.ledger import clients, lanes
 from gatekeeper.ledger.lanes import Lane
 from gatekeeper.ledger.patience import STEPS
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
+pytestmark = ON_BOTH
 KEY = "gk:{1}:probe"
 LONG, SHORT = 60.0, 0.2
 
 
-@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])
-def event_loop_policy(request):
-    return request.param()
-
-
-@pytest.fixture
-def complaints(caplog):
-    """What the loop says, unless it is that something took long."""
-
-    def found() -> list[str]:
-        gc.collect(1)  # what a test leaves is young
-        said = [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
-        return [one for one in said if "Executing" not in one and "poll" not in one]
-
-    return found
-
-
 @pytest.fixture(autouse=True)
-async def watched(request, complaints):
+async def watched(request, complaints):  # noqa: F811 - the fixture
     """A loop in debug mode has nothing to complain of, unless a test wants that, and no task is left."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)

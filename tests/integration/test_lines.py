@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 
 import pytest
-import uvloop
+from both_loops import ON_BOTH, complaints, event_loop_policy, watched  # noqa: F401 - fixtures
 from fake_graph import eventually
 from multidict import CIMultiDict
 from yarl import URL
@@ -22,28 +22,11 @@ from gatekeeper.server.lines import MOST_ANSWER, BrokenOff, Lines, NeverOpened
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import Upstream as Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
+pytestmark = [ON_BOTH, pytest.mark.usefixtures("watched")]
 TLS = Path(__file__).parents[1] / "fixtures" / "tls"
 KEY, EXPIRED, TRUSTED = (str(TLS / name) for name in ("localhost.pem", "localhost-expired.pem", "localhost-certificate.pem"))
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
 PATH = "/v23.0/1/messages"
-
-
-@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])
-def event_loop_policy(request):
-    return request.param()
-
-
-@pytest.fixture(autouse=True)
-async def watched(event_loop_policy, caplog):
-    """The loop is the one that was wanted, and has nothing to complain of."""
-    loop = asyncio.get_running_loop()
-    loop.set_debug(True)
-    assert isinstance(event_loop_policy, uvloop.EventLoopPolicy) == isinstance(loop, uvloop.Loop)
-    yield
-    gc.collect(1)  # what a test leaves is young
-    complaints = [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
-    assert [] == [one for one in complaints if "Executing" not in one and "poll" not in one]
 
 
 @pytest.fixture

@@ -10,34 +10,17 @@ import socket
 import weakref
 
 import pytest
-import uvloop
 from aiohttp import web
+from both_loops import ON_BOTH, complaints, event_loop_policy, watched  # noqa: F401 - fixtures
 from fake_graph import eventually
 from test_hostile_http import ALLOWED, BLOCKED, CHUNKED, ONCE, REFUSED, chunked, post, sized
 
 from gatekeeper.server import short_way
 from gatekeeper.server.connections import GraphServer
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
+pytestmark = [ON_BOTH, pytest.mark.usefixtures("watched")]
 PATIENCE_S, SILENCE_S = 10, 0.3
 FORCED = {"send": 32, "receive": 33}  # socket.SO_SNDBUFFORCE and SO_RCVBUFFORCE, which Python does not name
-
-
-@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])
-def event_loop_policy(request):
-    return request.param()
-
-
-@pytest.fixture(autouse=True)
-async def watched(event_loop_policy, caplog):
-    """The loop is the one that was wanted, and has nothing to complain of."""
-    loop = asyncio.get_running_loop()
-    loop.set_debug(True)
-    assert isinstance(event_loop_policy, uvloop.EventLoopPolicy) == isinstance(loop, uvloop.Loop)
-    yield
-    gc.collect(1)  # what a test leaves is young
-    complaints = [record.getMessage() for record in caplog.get_records("call") if record.name.startswith(("asyncio", "aiohttp"))]
-    assert [] == [one for one in complaints if "Executing" not in one and "poll" not in one]
 
 
 def said(way, method, path, headers, body):
@@ -433,8 +416,8 @@ async def test_behind_a_last_answer_nothing_is_heard(served):
 @pytest.mark.parametrize("header", [{"X-A": "a\rb"}, {"X-A": "a\nb"}])
 async def test_an_answer_that_cannot_be_written_costs_its_connection(header, served):
     """Neither the next one nor the server; and it is said."""
-    complaints = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(type(context["exception"])))
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(type(context["exception"])))
     served.answer = lambda: web.Response(headers=header)
     async with served.connected() as (reader, writer):
         writer.write(short())
@@ -444,7 +427,7 @@ async def test_an_answer_that_cannot_be_written_costs_its_connection(header, ser
         writer.write(short())
         following = await answer_of(reader)
 
-    assert ([], [ValueError], "short POST /short hi") == (broken, complaints, following.heard)
+    assert ([], [ValueError], "short POST /short hi") == (broken, reported, following.heard)
 
 
 @pytest.mark.parametrize(
