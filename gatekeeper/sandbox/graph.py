@@ -30,7 +30,8 @@ from gatekeeper.sandbox.listing import BadPage, listed
 from gatekeeper.sandbox.media import Media, NotAnUpload, blank
 from gatekeeper.sandbox.messages import Messages, Refused
 from gatekeeper.server.connections import GraphServer
-from gatekeeper.server.http import TooLarge, UnknownEncoding, read_body, refusal_response, unpacked
+from gatekeeper.server.http import TooLarge, UnknownEncoding, read_body, unpacked
+from gatekeeper.server.replies import refusal_reply
 from gatekeeper.settings import Settings
 
 PACE_S = 0.05
@@ -217,7 +218,7 @@ def _malformed(details: str, http_status: int = 400) -> Refusal:
 
 
 def _refused(refusal: Refusal, details: str | None = None) -> web.Response:
-    return refusal_response(refusal, trace="A" + secrets.token_urlsafe(16), details=details)
+    return refusal_reply(refusal, trace="A" + secrets.token_urlsafe(16), details=details).response()
 
 
 def _json(said: dict[str, Any]) -> web.Response:

@@ -155,7 +155,6 @@ async def running(
             held,
             settings.webhook.path,
             log,
-            courses,
         )
         grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import web
 from multidict import MultiMapping
 
 from gatekeeper.core.policy import LONGEST_CALLER
 from gatekeeper.core.vocabulary import Refusal
-from gatekeeper.server.http import Request, refusal_response
+from gatekeeper.server.http import Request
 from gatekeeper.server.reading import caller_of
+from gatekeeper.server.replies import Reply, refusal_reply
 from gatekeeper.settings import Caller
 from gatekeeper.telemetry import TURNED_AWAY, Metrics
 
@@ -107,12 +107,12 @@ class Callers:
             return Admission(caller=found.name, why=Why.OTHER_NUMBER)
         return Admission(caller=found.name)
 
-    def turn_away(self, admission: Admission, phone_number_id: str) -> web.Response:
+    def turn_away(self, admission: Admission, phone_number_id: str) -> Reply:
         """Refuse in Meta's shape a request that no key admits; nothing else becomes of it."""
         assert admission.why is not None
         trace, refusal = self.told(admission, phone_number_id), REFUSALS[admission.why]
         headers = {"WWW-Authenticate": CHALLENGE} if refusal.http_status == _UNAUTHORIZED else {}
-        return refusal_response(refusal, trace=trace, headers={"Gatekeeper-Id": trace, **headers})
+        return refusal_reply(refusal, trace=trace, headers={"Gatekeeper-Id": trace, **headers})
 
     def told(self, admission: Admission, phone_number_id: str) -> str:
         """Count a request that is turned away, and write its one line; its id comes back."""

@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from gatekeeper.server.http import HEAD_S, fault, refusal_response
+from gatekeeper.server.http import HEAD_S, Head
+from gatekeeper.server.replies import fault, refusal_reply
 from gatekeeper.server.short_way import ShortWay, Taker
 
 _LOOK_S = 0.02
@@ -61,9 +62,9 @@ class _GraphHandler(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError  # half an answer is out; only a broken connection says so
         refusal = fault(status, "Invalid request", "The HTTP request could not be read.")
-        response = refusal_response(refusal, trace="gatekeeper")
-        response.force_close()
-        return response
+        reply = refusal_reply(refusal, trace="gatekeeper")
+        reply.last = True
+        return reply.response()
 
 
 class GraphServer(web.Server):
@@ -82,10 +83,14 @@ class GraphServer(web.Server):
         self._head_s = head_s
         self.short = set[ShortWay]()
         """The connections on the short way."""
+        self.heads: dict[bytes, Head] = {}
+        """The heads that were read there."""
 
     def __call__(self) -> Any:
         """Make a connection's protocol."""
-        return self.handler() if self._taker is None else ShortWay(self._taker, self.handler, self.short, head_s=self._head_s)
+        if self._taker is None:
+            return self.handler()
+        return ShortWay(self._taker, self.handler, self.short, self.heads, head_s=self._head_s)
 
     def handler(self) -> RequestHandler:
         """Make the handler of a connection that is aiohttp's."""

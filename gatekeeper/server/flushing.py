@@ -149,20 +149,20 @@ class Flushing:
         assert taken.text is not None
         number = await self._engine.directory.number(taken.list.phone_number_id)
         kept = request_of(taken.text, number.account)
-        headers = CIMultiDict(kept.headers)
         target = gated(kept.path)
         assert target is not None
         course = Course(
             id=taken.text.owner, target=target, caller=kept.caller, lender=lender(number.account), started=perf_counter()
         )
         try:
-            send, written = read_send(_Kept(kept.path, headers), kept.body, self._most, marketing_api=target.marketing_api)
+            asked = _Kept(kept.path, CIMultiDict(kept.headers))
+            send, written = read_send(asked, kept.body, self._most, marketing_api=target.marketing_api)
             if course.lender is not None:
                 hold_plain(kept.method, kept.path, kept.headers, written)
         except (MalformedSend, TooLarge, UnknownEncoding):  # it could be read once: the configuration has changed since
             await self._end(taken, Turn.REFUSED, code=INVALID_PARAMETER)
             return
-        path, headers = lent(kept.path, headers, course.lender)
+        path, onward = lent(kept.path, kept.headers, course.lender)
         decided = await self._decided(taken, course, send)
         if decided is None:
             return
@@ -171,7 +171,7 @@ class Flushing:
             raise _Stop
         began = perf_counter()
         try:
-            answer = await self._upstream.post(path, headers, kept.body, method=kept.method)
+            answer = await self._upstream.post(path, onward, kept.body, method=kept.method)
         except UpstreamError as error:
             course.upstream_s, course.upstream_status = perf_counter() - began, error.status
             self._record.write(course, decided.decision)

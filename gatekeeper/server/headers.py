@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from multidict import CIMultiDict
-
 from gatekeeper.core.decision import Decision
 
 # Beside these: Gatekeeper-Id, -Verdict, -Reason and -State, which every gated send has, and Server-Timing.
@@ -52,8 +50,3 @@ def decision_headers(decision: Decision, decision_id: str, *, decide_ms: float, 
 def _plain(name: str) -> str:
     """A name as a header can carry it."""
     return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in name)
-
-
-def added(theirs: list[tuple[str, str]], ours: dict[str, str]) -> CIMultiDict[str]:
-    """The upstream's headers, of which none has a name of ours, with ours; a `Server-Timing` of its own stays beside ours."""
-    return CIMultiDict([*theirs, *ours.items()])

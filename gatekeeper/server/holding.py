@@ -26,7 +26,8 @@ from gatekeeper.meta.rewriting import Written, as_question, carries_rights
 from gatekeeper.meta.sends import Send, decode_send
 from gatekeeper.server.course import Course, described
 from gatekeeper.server.http import Request as Asked
-from gatekeeper.server.http import fault, refusal_response, upstream_headers
+from gatekeeper.server.http import onward
+from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.telemetry import FAULT, HELD, Metrics
 
 PATH = "/gatekeeper/held/"
@@ -44,8 +45,8 @@ _NOT_KEPT = (
 )
 _encode = msgspec.json.Encoder().encode
 
-Forwarding = Callable[[Decided], Awaitable[web.Response]]
-Refusing = Callable[[Refusal], web.Response]
+Forwarding = Callable[[Decided], Awaitable[Reply]]
+Refusing = Callable[[Refusal], Reply]
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +62,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     refuse: Refusing
     record: Callable[[Decision], None]
 
-    def advised(self, advice: str) -> web.Response:
+    def advised(self, advice: str) -> Reply:
         """Refuse it for the window, and say why it does not wait."""
         refusal = REFUSALS[Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW]
         return self.refuse(msgspec.structs.replace(refusal, details=f"{refusal.details} {advice}"))
 
-    def declined(self) -> web.Response:
+    def declined(self) -> Reply:
         """Refuse it as if nothing ever waited."""
         return self.refuse(REFUSALS[Reason.OUTSIDE_CUSTOMER_SERVICE_WINDOW])
 
@@ -84,7 +85,7 @@ class Held:
         self._now = now
         self._patience = patience_ms
 
-    async def hold(self, wish: Wish, course: Course) -> web.Response:
+    async def hold(self, wish: Wish, course: Course) -> Reply:
         """Keep a send until its recipient answers; the first of them asks for that."""
         hold, request = wish.decided.hold, wish.request
         assert hold is not None
@@ -92,8 +93,7 @@ class Held:
             return wish.advised(_LARGE)
         if carries_rights(wish.written):
             return wish.advised(_RIGHTS)
-        headers = tuple((str(name), value) for name, value in upstream_headers(request.headers.items()).items())
-        kept = Request(request.method, request.raw_path, headers, wish.body, course.caller)
+        kept = Request(request.method, request.raw_path, onward(request), wish.body, course.caller)
         text = self._holding.waiting(wish.decided, hold, kept, now=self._now())
         try:
             place, named = await self._placed(text, dry=wish.dry)
@@ -121,7 +121,7 @@ class Held:
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
-    async def _first(self, wish: Wish, course: Course, text: Waiting) -> web.Response:
+    async def _first(self, wish: Wish, course: Course, text: Waiting) -> Reply:
         """Ask the recipient to answer, and let the text wait for that."""
         asking = await self._asking(wish, course)
         if asking is None:
@@ -140,7 +140,7 @@ class Held:
         except LedgerError as error:
             self._unkept(error, course)
             refusal = msgspec.structs.replace(REFUSALS[Reason.LEDGER_UNAVAILABLE], details=_NOT_KEPT)
-            return refusal_response(refusal, trace=course.id, headers=course.headers(asking.decision))
+            return refusal_reply(refusal, trace=course.id, headers=course.headers(asking.decision))
         return self._answered(wish, course, asking.decision, text, named, recorded=True)
 
     async def _asking(self, wish: Wish, course: Course) -> Decided | None:
@@ -176,13 +176,13 @@ class Held:
 
     def _answered(
         self, wish: Wish, course: Course, decision: Decision, text: Waiting, named: str, *, recorded: bool = False
-    ) -> web.Response:
+    ) -> Reply:
         """Say that a send waits; a dry run, that it would."""
         if not recorded:
             wish.record(decision)
         headers = course.headers(decision)
         if wish.dry:
-            return web.json_response(body=_encode(described(course, decision, self._now()) | {"held": True}), headers=headers)
+            return Reply.json(_encode(described(course, decision, self._now()) | {"held": True}), headers=headers)
         self._metrics.held_texts.labels("held").inc()
         self._log.info(HELD, id=text.id, decision=course.id, until=text.deadline // SECOND_MS)
         body = {
@@ -191,28 +191,28 @@ class Held:
             "messages": [{"id": f"gatekeeper.{text.id}", "message_status": "held"}],
         }
         headers |= {_ID: text.id, _UNTIL: str(text.deadline // SECOND_MS), "Location": PATH + text.id}
-        return web.json_response(body=_encode(body), status=_ACCEPTED, headers=headers)
+        return Reply.json(_encode(body), status=_ACCEPTED, headers=headers)
 
     def serves(self, path: str) -> bool:
         """Whether a path is ours to answer."""
         return self._holding.serves and path.startswith(PATH)
 
-    async def status(self, request: web.BaseRequest) -> web.Response:
+    async def status(self, request: web.BaseRequest) -> Reply:
         """Say where a text is, to who knows its id."""
         if request.method not in ("GET", "HEAD"):
             refusal = fault(405, "Unsupported request", "Where a held message is can only be asked for.")
-            return refusal_response(refusal, trace=_TRACE, headers={"Allow": "GET, HEAD"})
+            return refusal_reply(refusal, trace=_TRACE, headers={"Allow": "GET, HEAD"})
         text_id = request.path.removeprefix(PATH)
         try:
             found = await self._holding.told(text_id)
         except LedgerError:
-            return refusal_response(REFUSALS[Reason.LEDGER_UNAVAILABLE], trace=_TRACE, headers={"Retry-After": "1"})
+            return refusal_reply(REFUSALS[Reason.LEDGER_UNAVAILABLE], trace=_TRACE, headers={"Retry-After": "1"})
         if found is None:
             refusal = fault(404, "Unknown message", "No message was held under this id, or it is too long ago.")
-            return refusal_response(refusal, trace=_TRACE)
+            return refusal_reply(refusal, trace=_TRACE)
         state = told(found.state, deadline=found.deadline, lease=found.lease, now=self._now())
         said = {"id": text_id, "state": state, "until": found.deadline // SECOND_MS, "wamid": found.wamid, "code": found.code}
-        return web.json_response(body=_encode(said), headers={"Cache-Control": "no-store"})
+        return Reply.json(_encode(said), headers={"Cache-Control": "no-store"})
 
 
 def _contact(dialled: str, named: str) -> dict[str, str]:

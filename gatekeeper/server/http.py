@@ -1,5 +1,5 @@
 """
-Own HTTP as both directions need it: which headers travel, bodies read within a bound, and answers of our own in Graph's shape.
+Own HTTP as both directions need it: requests that are here whole, which headers travel, and bodies read within a bound.
 """
 
 from __future__ import annotations
@@ -8,22 +8,18 @@ import asyncio
 import os
 import ssl
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import compress
 from typing import TypeAlias
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
-
-from gatekeeper.core.vocabulary import Refusal
-from gatekeeper.meta.graph_errors import refusal_body
+from multidict import CIMultiDict, CIMultiDictProxy
 
 OURS = "gatekeeper-"
 # What aiohttp's client would add to a request that lacks it.
 AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-_JSON = "application/json; charset=utf-8"
 # Between us and one neighbour only. Source: RFC 9110, section 7.6.1.
 _HOP_BY_HOP = frozenset(
     {
@@ -50,6 +46,10 @@ HEAD_S, BODY_S = 60, 60
 WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Headers: names as they were spelled, and values."""
+
+
 class TooLarge(Exception):  # noqa: N818 - it names the body
     """A body is over its bound."""
 
@@ -62,17 +62,28 @@ class UnknownEncoding(Exception):  # noqa: N818 - it names the body
     """A body has a content encoding that we do not read."""
 
 
+class Head:
+    """What stands before the body of a plain POST, but for how long that is: the same bytes mean the same again."""
+
+    __slots__ = ("headers", "onward", "path")
+
+    def __init__(self, path: str, headers: list[tuple[str, str]]) -> None:
+        lasting = [pair for pair in headers if pair[0].lower() != "content-length"]
+        self.path = path
+        self.headers = CIMultiDictProxy(CIMultiDict(lasting))
+        self.onward = upstream_headers(lasting)
+
+
 class Whole:
-    """A request that came in one piece, and is here whole."""
+    """A request that is here whole."""
 
-    __slots__ = ("body", "headers", "method", "raw_path", "transport")
+    __slots__ = ("body", "head", "headers", "method", "raw_path", "transport")
 
-    def __init__(
-        self, method: str, raw_path: str, headers: CIMultiDict[str], body: bytes, transport: asyncio.BaseTransport
-    ) -> None:
-        self.method = method
-        self.raw_path = raw_path
-        self.headers = headers
+    def __init__(self, head: Head, body: bytes, transport: asyncio.BaseTransport) -> None:
+        self.method = "POST"
+        self.head = head
+        self.raw_path = head.path
+        self.headers = head.headers
         self.body = body
         self.transport: asyncio.BaseTransport | None = transport
         """None once whoever asked is gone."""
@@ -81,29 +92,22 @@ class Whole:
 Request: TypeAlias = web.BaseRequest | Whole
 
 
-def refusal_response(
-    refusal: Refusal, *, trace: str, headers: Mapping[str, str] | None = None, details: str | None = None
-) -> web.Response:
-    """Answer as Graph would refuse."""
-    body = refusal_body(refusal, trace=trace, details=details)
-    return web.Response(status=refusal.http_status, body=body, headers={"Content-Type": _JSON, **(headers or {})})
+def onward(request: Request) -> Pairs:
+    """The headers of a send that go on."""
+    if isinstance(request, Whole):
+        return request.head.onward
+    return upstream_headers((str(name), value) for name, value in request.headers.items())  # aiohttp's names are no plain strings
 
 
-def fault(status: int, title: str, details: str) -> Refusal:
-    """A fault of ours on the listener, in the shape of a refusal: Graph's own general codes."""
-    return Refusal(code=2 if status >= _SERVER_ERROR else 100, title=title, details=details, http_status=status)
+def upstream_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
+    """The headers of a request that go on: neither hop-by-hop nor ours, nor the length of what is here whole."""
+    return tuple(_kept(headers, _NOT_SENT_WHOLE))
 
 
-_SERVER_ERROR = 500
-
-
-def upstream_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) -> CIMultiDict[str]:
-    """The headers of a request that go on: neither hop-by-hop nor ours. The length of a *stream* stays, for it is not known otherwise."""
-    kept = _kept(headers, _NOT_SENT if stream else _NOT_SENT_WHOLE)
-    if not stream:
-        return CIMultiDict(kept)
+def stream_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """The headers of a request that goes on as a stream: its length stays, for it is not known otherwise."""
     spelled: dict[str, str] = {}  # aiohttp keeps only the last of a header that comes in two spellings
-    return CIMultiDict([(spelled.setdefault(_lower(name), name), value) for name, value in kept])
+    return CIMultiDict([(spelled.setdefault(_lower(name), name), value) for name, value in _kept(headers, _NOT_SENT)])
 
 
 def answer_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) -> list[tuple[str, str]]:
@@ -147,12 +151,13 @@ def _tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return context
 
 
-def head_of(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A head as it goes over the wire; ValueError when a header would make two of it."""
-    lines = [first, *map(": ".join, headers)]
+def head_of(lines: list[str], date: str | None = None) -> bytes:
+    """A head as it goes over the wire; *date* is for one that has none. ValueError when a header would make two of it."""
     head = "\r\n".join(lines)
     if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
         raise ValueError("a header has a line break in it")
+    if date is not None and "\ndate:" not in head.lower():
+        head += date
     return (head + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
@@ -215,23 +220,3 @@ def _inflated(body: bytes, window: int, most: int) -> bytes:
         if window <= zlib.MAX_WBITS:  # only gzip has members; what follows a deflated stream could be read in two ways
             break
     raise ValueError("the body is not what its content encoding says")
-
-
-class _Untouched:
-    """An answer of the upstream's: aiohttp's own Server and default Content-Type are not added to it."""
-
-    headers: CIMultiDict[str]
-
-    async def _prepare_headers(self) -> None:
-        missing = [name for name in ("Server", "Content-Type") if name not in self.headers]
-        await super()._prepare_headers()  # type: ignore[misc]
-        for name in missing:
-            self.headers.popall(name, None)
-
-
-class Answer(_Untouched, web.Response):
-    """An upstream's answer that was read whole."""
-
-
-class StreamedAnswer(_Untouched, web.StreamResponse):
-    """An upstream's answer on its way."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from multidict import CIMultiDict
-
 from gatekeeper.core.accounts import Account
 from gatekeeper.meta.batch import BATCHES
 from gatekeeper.meta.bodies import readings, spelled
 from gatekeeper.meta.paths import OVERRIDES
 from gatekeeper.meta.rewriting import Written, carries_rights, without_rights
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend
+from gatekeeper.server.http import Pairs
 
 _AUTHORIZATION = "Authorization"
 # A path that no server reads in two ways: nothing in it is encoded, doubled, dotted or a parameter.
@@ -47,14 +46,12 @@ def hold_body_plain(written: Written) -> None:
         raise _malformed("so leave parameters called batch, method, id or ids out of the body.")
 
 
-def lent(path: str, headers: CIMultiDict[str], account: Account | None) -> tuple[str, CIMultiDict[str]]:
+def lent(path: str, headers: Pairs, account: Account | None) -> tuple[str, Pairs]:
     """Put the account's token in the place of every right that a caller has brought; None: leave that as it is."""
     if account is None:
         return path, headers
-    given = CIMultiDict(headers)
-    given.popall(_AUTHORIZATION, None)
-    given[_AUTHORIZATION] = f"Bearer {account.access_token}"
-    return without_rights(path), given
+    others = ((name, value) for name, value in headers if name.lower() != _AUTHORIZATION.lower())
+    return without_rights(path), (*others, (_AUTHORIZATION, f"Bearer {account.access_token}"))
 
 
 def _malformed(advice: str) -> MalformedSend:

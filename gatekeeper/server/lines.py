@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, cast
 
 import aiohappyeyeballs
@@ -18,7 +18,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
-from gatekeeper.server.http import NO_BODY, head_of, tls
+from gatekeeper.server.http import NO_BODY, Pairs, head_of, tls
 
 MOST_ANSWER = 4 << 20
 _MOST_HEAD = 32 << 10
@@ -194,9 +194,7 @@ class Lines:
         self._all, self._idle, self._closed = set[_Line](), deque[_Line](), False
         self._addresses, self._stale_at, self._looking = list[Any](), 0.0, asyncio.Lock()
 
-    async def ask(
-        self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes | None, *, within_s: float
-    ) -> UpstreamAnswer:
+    async def ask(self, method: str, path: str, headers: Pairs, body: bytes | None, *, within_s: float) -> UpstreamAnswer:
         """Send a request and hear its answer, all of it within so many seconds; NeverOpened, BrokenOff, TimeoutError."""
         request = _written(method, path, self._named, headers, body)
         loop = asyncio.get_running_loop()
@@ -257,10 +255,16 @@ class Lines:
         return self._addresses
 
 
-def _written(method: str, path: str, host: str, headers: Iterable[tuple[str, str]], body: bytes | None) -> bytes:
+def _written(method: str, path: str, host: str, headers: Pairs, body: bytes | None) -> bytes:
     """A request as it goes over the wire."""
-    sized = [*headers, ("Content-Length", str(len(body)))] if body is not None else headers
-    return head_of(f"{method} {path} HTTP/1.1", [("Host", host), *sized]) + (body or b"")
+    head = _head(method, path, host, headers)
+    return head + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+@lru_cache(maxsize=512)
+def _head(method: str, path: str, host: str, headers: Pairs) -> bytes:
+    """What stands before a body but for how long that is: a client sends the same again and again."""
+    return head_of([f"{method} {path} HTTP/1.1", f"Host: {host}", *map(": ".join, headers)]).removesuffix(b"\r\n")
 
 
 def _text(raw: bytes) -> str:

@@ -12,8 +12,10 @@ from aiohttp import web
 
 from gatekeeper.meta.bodies import spelled
 from gatekeeper.meta.paths import gated, may_post
+from gatekeeper.server.holding import PATH as HELD_PATH
 from gatekeeper.server.holding import Held
-from gatekeeper.server.http import BrokenOff, Whole, fault, refusal_response
+from gatekeeper.server.http import BrokenOff, Whole
+from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.webhooks import Webhooks
@@ -30,7 +32,7 @@ _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
 # A path of which nothing is encoded, and without a query.
 _PLAIN = re.compile(r"/[A-Za-z0-9._~/-]*")
 _T = TypeVar("_T")
-_Response = TypeVar("_Response", bound=web.StreamResponse)
+_Answer = TypeVar("_Answer", bound=web.StreamResponse | Reply)
 
 
 class Listener:
@@ -44,7 +46,6 @@ class Listener:
         held: Held,
         webhook_path: str,
         log: Any,
-        courses: asyncio.TaskGroup,
     ) -> None:
         self._sends = sends
         self._held = held
@@ -52,7 +53,6 @@ class Listener:
         self._side_doors = side_doors
         self._webhook_path = webhook_path
         self._log = log
-        self._courses = courses
         self._running: set[asyncio.Task[Any]] = set()
         self.leaving = False
         """Whether each answer is to be the last on its connection."""
@@ -66,23 +66,25 @@ class Listener:
         """
         course = self._answered(self._handed(request))
         if not self._is_webhook(request) and gated(request.raw_path) is None:
-            return await course
-        return await asyncio.shield(self.begin(course))
+            answer = await course
+        else:
+            answer = await asyncio.shield(self.begin(course))
+        return answer.response() if isinstance(answer, Reply) else answer
 
     def wants(self, path: str) -> bool:
         """Whether a POST there is plainly a send or a webhook."""
         if path == self._webhook_path:
             return _PLAIN.fullmatch(path) is not None
-        return _PLAIN.fullmatch(path) is not None and gated(path) is not None and not self._held.serves(path)
+        return _PLAIN.fullmatch(path) is not None and gated(path) is not None and not path.startswith(HELD_PATH)
 
-    def take(self, request: Whole) -> Coroutine[Any, Any, web.Response]:
+    def take(self, request: Whole) -> Coroutine[Any, Any, Reply]:
         """Answer one of those."""
         target = None if request.raw_path == self._webhook_path else gated(request.raw_path)
         return self._answered(self._webhooks.receive(request) if target is None else self._sends.handle(request, target))
 
     def begin(self, course: Coroutine[Any, Any, _T], /) -> asyncio.Task[_T]:
         """Let a course come to its end, or to that of our patience."""
-        task = self._courses.create_task(course)
+        task = asyncio.get_running_loop().create_task(course)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -105,24 +107,26 @@ class Listener:
         """Let what is still running end, and break it off when the grace is over."""
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
-        for task in self._running:
+        late = list(self._running)
+        for task in late:
             task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    async def _answered(self, course: Awaitable[_Response]) -> _Response | web.Response:
-        response: _Response | web.Response
+    async def _answered(self, course: Awaitable[_Answer]) -> _Answer | Reply:
+        answer: _Answer | Reply
         try:
-            response = await course
+            answer = await course
         except BrokenOff:  # nobody reads this
-            response = _refused("The request broke off.")
+            answer = _refused("The request broke off.")
         except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
             self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
             refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
-            response = refusal_response(refusal, trace=_TRACE)
+            answer = refusal_reply(refusal, trace=_TRACE)
         if self.leaving:
-            response.force_close()
-        return response
+            _end_with(answer)
+        return answer
 
-    async def _handed(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handed(self, request: web.BaseRequest) -> web.StreamResponse | Reply:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
@@ -158,12 +162,20 @@ def _may_post(request: web.BaseRequest) -> bool:
     return may_post(request.method, request.headers.items(), told)
 
 
-def _refused(details: str) -> web.Response:
-    return refusal_response(fault(400, "Invalid request", details), trace=_TRACE)
+def _refused(details: str) -> Reply:
+    return refusal_reply(fault(400, "Invalid request", details), trace=_TRACE)
 
 
-def _closing(details: str) -> web.Response:
+def _closing(details: str) -> Reply:
     """Refuse a request whose body nobody reads."""
-    response = _refused(details)
-    response.force_close()
-    return response
+    reply = _refused(details)
+    reply.last = True
+    return reply
+
+
+def _end_with(answer: web.StreamResponse | Reply) -> None:
+    """Let an answer be the last on its connection."""
+    if isinstance(answer, Reply):
+        answer.last = True
+    else:
+        answer.force_close()

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
 from gatekeeper.core.errors import UpstreamError
-from gatekeeper.server.headers import added
-from gatekeeper.server.http import NO_BODY, StreamedAnswer, answer_headers, fault, refusal_response, upstream_headers
+from gatekeeper.server.http import NO_BODY, answer_headers, stream_headers
+from gatekeeper.server.replies import Reply, StreamedAnswer, fault, refusal_reply
 from gatekeeper.server.upstream import Upstream
 
 _TRACE = "gatekeeper-pass-through"
@@ -18,20 +19,20 @@ _FIRST_FINAL = 200
 
 async def pass_through(
     request: web.BaseRequest, upstream: Upstream, body: AsyncIterator[bytes] | None, said: Callable[[], dict[str, str]] = dict
-) -> web.StreamResponse:
+) -> web.StreamResponse | Reply:
     """
     Stream a request to the upstream and its answer back.
 
     *body* is the request's own, as whoever reads along lets it out. *said* is asked for headers of ours when the answer is there.
     """
-    headers = upstream_headers(request.headers.items(), stream=True)
+    headers = stream_headers(request.headers.items())
     response: web.StreamResponse | None = None
     try:
         async with upstream.stream(request.method, request.raw_path, headers, body) as answer:
             if answer.status < _FIRST_FINAL:
                 raise aiohttp.ClientPayloadError  # nobody asked for another protocol, and no answer follows
-            theirs = added(answer_headers(answer.headers.items(), stream=True), said())
-            response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=theirs)
+            theirs = [*answer_headers(answer.headers.items(), stream=True), *said().items()]
+            response = StreamedAnswer(status=answer.status, reason=answer.reason, headers=CIMultiDict(theirs))
             await response.prepare(request)
             if request.method != "HEAD" and answer.status not in NO_BODY:
                 async for chunk in answer.content.iter_any():
@@ -40,7 +41,7 @@ async def pass_through(
             return response
     except UpstreamError as error:
         refusal = fault(error.status, "Service temporarily unavailable", f"{str(error).capitalize()}.")
-        return refusal_response(refusal, trace=_TRACE, headers={"Retry-After": "1"})
+        return refusal_reply(refusal, trace=_TRACE, headers={"Retry-After": "1"})
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         if response is not None and response.prepared:
             if request.transport is not None:  # half an answer is on its way: only a broken connection says that it is half
@@ -48,4 +49,4 @@ async def pass_through(
             return response
         timed_out = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
         status, details = (504, "The upstream did not answer in time.") if timed_out else (502, "The upstream cannot be reached.")
-        return refusal_response(fault(status, "Service temporarily unavailable", details), trace=_TRACE)
+        return refusal_reply(fault(status, "Service temporarily unavailable", details), trace=_TRACE)

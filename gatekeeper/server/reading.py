@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from multidict import CIMultiDict, MultiMapping
+from multidict import MultiMapping
 
 from gatekeeper.meta.plain import plain_send
 from gatekeeper.meta.rewriting import JSON, Written
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send, decode_send
-from gatekeeper.server.http import Request, unpacked
+from gatekeeper.server.http import Pairs, Request, unpacked
 
 _DRY_RUN = "Gatekeeper-Dry-Run"
 _CALLER = "Gatekeeper-Caller"
+_OF_A_BODY = ("content-encoding", "content-type")
 _TRUE = ("true", "1")
 
 
@@ -52,12 +53,9 @@ def read_send(request: Requested, body: bytes, most: int, *, marketing_api: bool
     ), written
 
 
-def instead(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+def instead(headers: Pairs) -> Pairs:
     """The headers of a send that goes out as plain JSON in place of what its caller wrote."""
-    for name in ("Content-Encoding", "Content-Type"):
-        headers.popall(name, None)
-    headers["Content-Type"] = JSON
-    return headers
+    return *((name, value) for name, value in headers if name.lower() not in _OF_A_BODY), ("Content-Type", JSON)
 
 
 def is_dry(request: Request) -> bool:

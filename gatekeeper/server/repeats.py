@@ -11,13 +11,12 @@ import hashlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from aiohttp import web
-from multidict import CIMultiDict
 
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.vocabulary import REFUSALS, Reason, Refusal
 from gatekeeper.engine import Engine
 from gatekeeper.ledger import calls, keys
+from gatekeeper.server.replies import Reply
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Gatekeeper-Idempotent-Replay"
@@ -36,21 +35,21 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     """An answer as it is given again."""
 
     status: int
-    reason: str
+    reason: str | None
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
 class Lost(Exception):  # noqa: N818 - it names an outcome
-    """The first send broke off after its body was on its way; *response* is what its caller gets."""
+    """The first send broke off after its body was on its way; *reply* is what its caller gets."""
 
-    def __init__(self, response: web.Response) -> None:
+    def __init__(self, reply: Reply) -> None:
         super().__init__()
-        self.response = response
+        self.reply = reply
 
 
-Sending = Callable[[], Awaitable[web.Response]]
-Refusing = Callable[[Refusal, Reason], web.Response]
+Sending = Callable[[], Awaitable[Reply]]
+Refusing = Callable[[Refusal, Reason], Reply]
 Owing = Callable[[Callable[[], Awaitable[object]]], None]
 _kept = msgspec.msgpack.Decoder(Kept).decode
 
@@ -67,7 +66,7 @@ class Repeats:
 
     async def once(
         self, phone_number_id: str, caller: str, key: str, body: bytes, *, owner: str, send: Sending, refuse: Refusing
-    ) -> web.Response:
+    ) -> Reply:
         """Send if this is the first, else answer as the first was answered."""
         try:
             number = await self._engine.directory.number(phone_number_id)
@@ -117,17 +116,17 @@ class Repeats:
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
-    async def _first(self, name: str, owner: str, send: Sending) -> web.Response:
+    async def _first(self, name: str, owner: str, send: Sending) -> Reply:
         try:
-            response = await send()
+            reply = await send()
         except Lost as lost:
             await self._conclude(name, owner, "lost")
-            return lost.response
-        if response.status == _TOO_MANY or response.status >= _SERVER_ERROR:
+            return lost.reply
+        if reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR:
             await self._conclude(name, owner, "free")
         else:
-            await self._conclude(name, owner, "answered", _keeping(response))
-        return response
+            await self._conclude(name, owner, "answered", _keeping(reply))
+        return reply
 
     async def _conclude(self, name: str, owner: str, outcome: str, answer: bytes = b"") -> None:
         try:
@@ -139,17 +138,14 @@ class Repeats:
         await self._engine.ledger.run([calls.conclude(name, owner=owner, outcome=outcome, answer=answer)])
 
 
-def _keeping(response: web.Response) -> bytes:
-    body = response.body if isinstance(response.body, bytes) else b""
-    headers = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in response.headers.items()]
-    return msgspec.msgpack.encode(Kept(response.status, response.reason, headers, body))
+def _keeping(reply: Reply) -> bytes:
+    headers = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in reply.headers]
+    return msgspec.msgpack.encode(Kept(reply.status, reply.reason, headers, reply.body))
 
 
-def _again(kept: Kept) -> web.Response:
-    headers = CIMultiDict((name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in kept.headers)
-    headers.popall("Content-Length", None)
-    headers[REPLAYED] = "true"
-    return web.Response(status=kept.status, reason=kept.reason, headers=headers, body=kept.body)
+def _again(kept: Kept) -> Reply:
+    headers = [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in kept.headers]
+    return Reply(kept.status, kept.body, [*headers, (REPLAYED, "true")], kept.reason)
 
 
 def _digest(*parts: bytes) -> str:

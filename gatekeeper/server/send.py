@@ -24,23 +24,13 @@ from gatekeeper.meta.sends import MalformedSend
 from gatekeeper.server.aftermath import Aftermath, Fate
 from gatekeeper.server.callers import Callers
 from gatekeeper.server.course import LONGEST, Course, Record, begun, described
-from gatekeeper.server.headers import added
 from gatekeeper.server.holding import Held, Wish
-from gatekeeper.server.http import Answer as Upstreamed
-from gatekeeper.server.http import (
-    Request,
-    TooLarge,
-    UnknownEncoding,
-    answer_headers,
-    fault,
-    read_body,
-    refusal_response,
-    upstream_headers,
-)
+from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, answer_headers, onward, read_body
 from gatekeeper.server.lending import hold_plain, lender, lent
 from gatekeeper.server.reading import instead, is_dry, query_of, read_send
 from gatekeeper.server.recorded import Unread
 from gatekeeper.server.repeats import HEADER, Lost, Repeats
+from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import Settings
 from gatekeeper.telemetry import Metrics
@@ -81,7 +71,7 @@ class Sends:
         self._unread = unread
         self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now, owe=aftermath.owe)
 
-    async def handle(self, request: Request, target: Target, body: bytes | None = None) -> web.Response:
+    async def handle(self, request: Request, target: Target, body: bytes | None = None) -> Reply:
         """Decide one send, and let it out or not; *body* is its body where that has been read."""
         admission = self._callers.admit(request, target.phone_number_id)
         if admission.why is not None:
@@ -95,13 +85,13 @@ class Sends:
         if not key or dry:
             return await self._decided(request, body, course, dry=dry)
 
-        async def send() -> web.Response:
+        async def send() -> Reply:
             response = await self._decided(request, body, course, dry=False)
             if course.lost:
                 raise Lost(response)
             return response
 
-        def refuse(refusal: Refusal, reason: Reason) -> web.Response:
+        def refuse(refusal: Refusal, reason: Reason) -> Reply:
             state = State.DEGRADED if reason is Reason.LEDGER_UNAVAILABLE else State.WARM
             return self._refuse(course, refusal, refused(reason, refusal=refusal, state=state))
 
@@ -110,7 +100,7 @@ class Sends:
             target.phone_number_id, course.caller, key, said, owner=course.id, send=send, refuse=refuse
         )
 
-    def unread(self, request: web.BaseRequest, target: Target, refusal: Refusal) -> tuple[web.Response | None, dict[str, str]]:
+    def unread(self, request: web.BaseRequest, target: Target, refusal: Refusal) -> tuple[Reply | None, dict[str, str]]:
         """Refuse what may be a message but not a send, or, where nothing is blocked, give the headers that say so; log it either way."""
         admission = self._callers.admit(request, None)
         if admission.why is not None:
@@ -123,7 +113,7 @@ class Sends:
         self._record.write(course, verdict)
         return None, course.headers(verdict)
 
-    async def _decided(self, request: Request, body: bytes, course: Course, *, dry: bool) -> web.Response:
+    async def _decided(self, request: Request, body: bytes, course: Course, *, dry: bool) -> Reply:
         """Read what of the body decides, decide, and act on it."""
         target = course.target
         course.lender = lender(self._engine.directory.named(target.phone_number_id))
@@ -176,18 +166,16 @@ class Sends:
             return await self._held.hold(wish, course)
         if dry:
             self._record.write(course, decision, dry=True)
-            return web.json_response(body=_encode(described(course, decision, self._now())), headers=course.headers(decision))
+            return Reply.json(_encode(described(course, decision, self._now())), headers=course.headers(decision))
         if not decision.forwards:
             return self._refuse(course, decision.refusal, decision)
         return await self._forward(request, body, course, decided, decision)
 
-    async def _forward(
-        self, request: Request, body: bytes, course: Course, decided: Decided | None, decision: Decision
-    ) -> web.Response:
+    async def _forward(self, request: Request, body: bytes, course: Course, decided: Decided | None, decision: Decision) -> Reply:
         """Send the caller's own bytes on, or the template in their place, once; and follow up what Meta answers."""
         began = perf_counter()
         try:
-            headers = upstream_headers(request.headers.items())
+            headers = onward(request)
             if decided is not None and decided.body is not None:
                 headers, body = instead(headers), decided.body
             path, headers = lent(request.raw_path, headers, course.lender)
@@ -209,29 +197,30 @@ class Sends:
         if fate is Fate.TAKEN:
             course.taken = read or Answer()
         self._record.write(course, decision)
-        said = added(answer_headers(answer.headers), course.headers(decision))
-        return Upstreamed(status=answer.status, reason=answer.reason, body=answer.body, headers=said)
+        # None of theirs has a name of ours; a Server-Timing of their own stays beside ours.
+        said = [*answer_headers(answer.headers), *course.headers(decision).items()]
+        return Reply(answer.status, answer.body, said, answer.reason)
 
-    def _refuse(self, course: Course, refusal: Refusal | None, decision: Decision | None, *, dry: bool = False) -> web.Response:
+    def _refuse(self, course: Course, refusal: Refusal | None, decision: Decision | None, *, dry: bool = False) -> Reply:
         assert refusal is not None
         course.decided_at = course.decided_at or perf_counter()
         decision = decision or refused(Reason.MALFORMED_REQUEST, refusal=refusal)
         self._record.write(course, decision, dry=dry)
         headers = course.headers(decision)
         if dry:
-            return web.json_response(body=_encode(described(course, decision, self._now())), headers=headers)
+            return Reply.json(_encode(described(course, decision, self._now())), headers=headers)
         if decision.reason in _RETRY_LATER:
             headers["Retry-After"] = _RETRY_LATER[decision.reason]
         elif refusal.http_status == _UNAVAILABLE:
             headers["Retry-After"] = _SOON
         elif decision.retry_after:
             headers["Retry-After"] = str(-(-decision.retry_after // SECOND_MS))
-        return refusal_response(refusal, trace=course.id, headers=headers)
+        return refusal_reply(refusal, trace=course.id, headers=headers)
 
     @staticmethod
-    def _closing(response: web.Response) -> web.Response:
+    def _closing(response: Reply) -> Reply:
         """Close the connection behind an answer to a body that was not read."""
-        response.force_close()
+        response.last = True
         return response
 
 

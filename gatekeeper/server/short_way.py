@@ -8,21 +8,25 @@ request of any other kind the connection goes to aiohttp with all that came, and
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from time import time
 from typing import Any, Protocol, cast
 
-from aiohttp import web
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from multidict import CIMultiDict
 
-from gatekeeper.server.http import BODY_S, HEAD_S, NO_BODY, Whole, head_of
+from gatekeeper.core.caching import remember
+from gatekeeper.server.http import BODY_S, HEAD_S, Head, Whole
+from gatekeeper.server.replies import Reply
 
 _KEPT_S = 3630.0  # aiohttp's own: longer than the proxies in front of us keep theirs
 _LONGEST_HEAD, _MOST_HEADERS, _LONGEST = 8190, 128, 256 << 10  # the first two are aiohttp's own
+_MOST_HEADS = 1024
 _MOST_DIGITS = len(str(_LONGEST))
+_BREAK, _END = b"\r\n", b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *([0-9]{1,%d})\r\n" % _MOST_DIGITS)
 _UNPLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "sec-websocket-key1"})
 
 
@@ -32,7 +36,7 @@ class Taker(Protocol):
     def wants(self, path: str) -> bool:
         """Whether a POST there is for the short way."""
 
-    def take(self, request: Whole) -> Coroutine[Any, Any, web.Response]:
+    def take(self, request: Whole) -> Coroutine[Any, Any, Reply]:
         """Answer it, whatever happens."""
 
     def begin(self, course: Coroutine[Any, Any, None], /) -> object:
@@ -46,10 +50,21 @@ class ShortWay(asyncio.Protocol):
     _messages = _ended = 0
 
     def __init__(
-        self, taker: Taker, long_way: Callable[[], asyncio.Protocol], all_short: set[ShortWay], *, head_s: float
+        self,
+        taker: Taker,
+        long_way: Callable[[], asyncio.Protocol],
+        all_short: set[ShortWay],
+        heads: dict[bytes, Head],
+        *,
+        head_s: float,
     ) -> None:
-        """*long_way* makes the protocol that takes over; *all_short*: where this one is while it is not taken over."""
+        """
+        *long_way* makes the protocol that takes over; *all_short*: where this one is while it is not taken over.
+
+        *heads*: those of plain requests as they came, but for the digits of their length. Who sends often sends the same one.
+        """
         self._taker = taker
+        self._heads = heads
         self._long_way = long_way
         self._all = all_short
         self._limit = head_s
@@ -82,18 +97,27 @@ class ShortWay(asyncio.Protocol):
                 self._transport.pause_reading()
             self._ahead += data
             return
-        self._begun = self._begun + data if self._begun else data
+        begun = self._begun = self._begun + data if self._begun else data
+        if not self._messages:
+            name, body_at, end = _measured(begun)
+            head = self._heads.get(name)
+            if head is not None and len(begun) <= end:
+                if len(begun) == end:
+                    self._take(head, begun[body_at:])
+                else:
+                    self._wait()
+                return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data if self._messages else begun)
         except (HttpParserError, HttpParserUpgrade):  # aiohttp will say so
             self._hand_over()
             return
-        if self._messages != 1 or not self._headed or len(self._begun) > _LONGEST or not self._plain():
+        if self._messages != 1 or not self._headed or len(begun) > _LONGEST or not self._plain():
             self._hand_over()
         elif self._ended:
-            self._take()
-        elif self._late is None:  # its body comes in a piece of its own
-            self._late = self._loop.call_later(BODY_S, self._transport.abort)
+            self._take(self._learned(), self._body)
+        else:
+            self._wait()
 
     def pause_writing(self) -> None:
         self._clogged = True
@@ -147,12 +171,22 @@ class ShortWay(asyncio.Protocol):
             and headers.keys().isdisjoint(_UNPLAIN)
         )
 
-    def _take(self) -> None:
-        self._whole = Whole("POST", self._path, CIMultiDict(self._headers), self._body, self._transport)
+    def _learned(self) -> Head:
+        """The head that was read, which is known from now on."""
+        head, (name, _, _) = Head(self._path, self._headers), _measured(self._begun)
+        return remember(self._heads, name, head, most=_MOST_HEADS) if name else head
+
+    def _wait(self) -> None:
+        """The rest of its body comes in a piece of its own."""
+        if self._late is None:
+            self._late = self._loop.call_later(BODY_S, self._transport.abort)
+
+    def _take(self, head: Head, body: bytes) -> None:
+        self._whole = Whole(head, body, self._transport)
         self._reset()
         self._taker.begin(self._answered(self._taker.take(self._whole)))
 
-    async def _answered(self, course: Coroutine[Any, Any, web.Response]) -> None:
+    async def _answered(self, course: Coroutine[Any, Any, Reply]) -> None:
         try:
             self._say(await course)
         except Exception as error:  # noqa: BLE001 - it costs this connection, not the gate; aiohttp does the same
@@ -162,12 +196,12 @@ class ShortWay(asyncio.Protocol):
             self._transport.abort()
             raise
 
-    def _say(self, response: web.Response) -> None:
+    def _say(self, reply: Reply) -> None:
         self._whole = None
         if self._transport.is_closing():
             return
-        self._closing = self._closing or response.keep_alive is False
-        self._transport.write(_written(response, last=self._closing))
+        self._closing = self._closing or reply.last
+        self._transport.write(reply.written(_date(int(time())), last=self._closing))
         self._since, self._limit = self._loop.time(), _KEPT_S
         if self._closing or not self._clogged:
             self._go_on()
@@ -221,26 +255,22 @@ class ShortWay(asyncio.Protocol):
             self._look = self._loop.call_later(left if left > 0 else HEAD_S, self._looked)
 
 
+def _measured(begun: bytes) -> tuple[bytes, int, int]:
+    """A head without the digits of its length, where the body begins, and where it ends; no head: none that is plain is there."""
+    end = begun.find(_END)
+    digits = _LENGTH.search(begun, 0, end + len(_BREAK))
+    ends = end + len(_END) + int(digits[1]) if digits else 0
+    if digits is None or ends > _LONGEST:
+        return b"", 0, 0
+    return begun[: digits.start(1)] + begun[digits.end(1) : end], end + len(_END), ends
+
+
 _stamps: dict[int, str] = {}
 
 
 def _date(now: int) -> str:
-    """The time as a header has it, made once a second."""
+    """The header that says the time, made once a second."""
     if now not in _stamps:
         _stamps.clear()
-        _stamps[now] = formatdate(now, usegmt=True)
+        _stamps[now] = f"\r\nDate: {formatdate(now, usegmt=True)}"
     return _stamps[now]
-
-
-def _written(response: web.Response, *, last: bool) -> bytes:
-    """An answer as it goes over the wire."""
-    headers, body = response.headers, response.body or b""
-    assert isinstance(body, bytes)
-    headers.popall("Content-Length", None)
-    if response.status not in NO_BODY:
-        headers["Content-Length"] = str(len(body))
-    if "Date" not in headers:
-        headers["Date"] = _date(int(time()))
-    if last:
-        headers["Connection"] = "close"
-    return head_of(f"HTTP/1.1 {response.status} {response.reason}", headers.items()) + body

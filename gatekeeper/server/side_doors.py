@@ -16,8 +16,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gatekeeper.meta.batch import Found
 from gatekeeper.meta.paths import Target
-from gatekeeper.server.http import BODY_S, BrokenOff, fault
+from gatekeeper.server.http import BODY_S, BrokenOff
 from gatekeeper.server.passthrough import pass_through
+from gatekeeper.server.replies import Reply, fault
 from gatekeeper.server.send import Sends
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.watch import Watch
@@ -37,7 +38,7 @@ class SideDoors:
         self._upstream = upstream
         self._most = most
 
-    async def handle(self, request: web.BaseRequest, target: Target | None) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, target: Target | None) -> web.StreamResponse | Reply:
         """Pass a request through; *target*: its path is a send's, and only its body may say that its method is too."""
         watch = Watch(request, self._most)
         if watch.found is not None or not request.can_read_body:
@@ -71,7 +72,7 @@ class SideDoors:
 
     async def _concluded(
         self, request: web.BaseRequest, target: Target | None, watch: Watch, body: AsyncIterator[bytes] | None
-    ) -> web.StreamResponse:
+    ) -> web.StreamResponse | Reply:
         """Act on what was found before anything went out."""
         said: dict[str, str] = {}
         if watch.found is not None:
@@ -80,10 +81,10 @@ class SideDoors:
                 return refused
         return await pass_through(request, self._upstream, body, lambda: said)
 
-    async def _along(self, request: web.BaseRequest, watch: Watch, begun: bytes = b"") -> web.StreamResponse:
+    async def _along(self, request: web.BaseRequest, watch: Watch, begun: bytes = b"") -> web.StreamResponse | Reply:
         """Let a body out while it is read, and its last byte when it is known to carry no message."""
         said: dict[str, str] = {}
-        refused: web.Response | None = None
+        refused: Reply | None = None
 
         def judge() -> None:
             nonlocal refused
@@ -105,15 +106,13 @@ class SideDoors:
             yield held
 
         response = await pass_through(request, self._upstream, let_out(), lambda: said)
-        return response if refused is None or response.prepared else refused
+        return refused if refused is not None and isinstance(response, Reply) else response
 
-    def _told(
-        self, request: web.BaseRequest, found: Found, target: Target | None = None
-    ) -> tuple[web.Response | None, dict[str, str]]:
+    def _told(self, request: web.BaseRequest, found: Found, target: Target | None = None) -> tuple[Reply | None, dict[str, str]]:
         refusal = fault(found.status, "Invalid parameter", found.details)
         refused, said = self._sends.unread(request, found.target or target or _NO_NUMBER, refusal)
         if refused is not None and not request.content.is_eof():
-            refused.force_close()
+            refused.last = True
         return refused, said
 
 

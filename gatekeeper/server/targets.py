@@ -54,7 +54,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, headers: Iterable[tuple[str, str]], body: bytes) -> Parcel:
         """Take the bytes as they are, and the headers but for those between two neighbours and ours."""
-        kept = upstream_headers((name, value) for name, value in headers if _writable(value))
+        kept = CIMultiDict(upstream_headers((name, value) for name, value in headers if _writable(value)))
         size = len(body) + sum(len(name) + len(value) for name, value in kept.items())
         return cls(body=body, headers=kept, digest=hashlib.sha256(body).digest(), size=size)
 

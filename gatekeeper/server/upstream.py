@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
-from gatekeeper.server.http import AUTOMATIC
+from gatekeeper.server.http import AUTOMATIC, Pairs
 from gatekeeper.server.lines import BrokenOff, Lines, NeverOpened, UpstreamAnswer
 from gatekeeper.settings import Upstream as UpstreamSettings
 
@@ -72,7 +72,7 @@ class Upstream:
         self._lines.close()
         await self._passing.close()
 
-    async def post(self, path: str, headers: CIMultiDict[str], body: bytes, *, method: str = "POST") -> UpstreamAnswer:
+    async def post(self, path: str, headers: Pairs, body: bytes, *, method: str = "POST") -> UpstreamAnswer:
         """
         Send a gated body on, once, by the caller's own *method*; UpstreamError says whether it may have arrived.
 
@@ -81,7 +81,7 @@ class Upstream:
         data = body if body or method == "POST" else None
         await self._sends.enter(self._timeout)
         try:
-            answer = await self._lines.ask(method, self._prefix + path, headers.items(), data, within_s=self._timeout)
+            answer = await self._lines.ask(method, self._prefix + path, headers, data, within_s=self._timeout)
         except NeverOpened:
             self.reachable = False
             raise UpstreamError("the upstream cannot be reached", status=502, sent=False) from None

@@ -17,7 +17,8 @@ from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import decode_webhook
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
-from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, fault, read_body, refusal_response, unpacked
+from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, read_body, unpacked
+from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.server.targets import Parcel
 from gatekeeper.settings import Webhook
 from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Labelled, Metrics
@@ -53,16 +54,19 @@ class Webhooks:
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
 
-    async def handshake(self, request: web.BaseRequest) -> web.Response:
+    async def handshake(self, request: web.BaseRequest) -> Reply:
         """Answer Meta's verification request with its own challenge, if it knows our token."""
         asked = request.query
         token = asked.get("hub.verify_token", "")
         known = bool(self._token) and hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
         if asked.get("hub.mode") != "subscribe" or not known:
             return self._answer(403, "The verify token is not ours.")
-        return web.Response(text=asked.get("hub.challenge", ""))
+        return Reply(
+            body=asked.get("hub.challenge", "").encode("utf-8", "surrogateescape"),
+            headers=[("Content-Type", "text/plain; charset=utf-8")],
+        )
 
-    async def receive(self, request: Request) -> web.Response:
+    async def receive(self, request: Request) -> Reply:
         """
         Take one webhook in, then hand its bytes on.
 
@@ -72,7 +76,7 @@ class Webhooks:
             body = await read_body(request, _MOST)
         except TooLarge:
             response = self._answer(413, f"The body is larger than {_MOST} bytes.")
-            response.force_close()
+            response.last = True
             return response
         if not verify(self._secret, body, request.headers.get(_SIGNATURE)):
             return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.")
@@ -101,12 +105,12 @@ class Webhooks:
             if isinstance(event, _OF_TEMPLATES):
                 self._log.info(TEMPLATE_CHANGED, **_told(event))
         self._log.info(WEBHOOK, events=len(events), kinds=meta.kinds(events), settled=len(settlements), status=status)
-        return self._counted(web.Response(status=status))
+        return self._counted(Reply(status))
 
-    def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> web.Response:
-        return self._counted(refusal_response(fault(status, "Webhook refused", details), trace=_TRACE, headers=headers))
+    def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> Reply:
+        return self._counted(refusal_reply(fault(status, "Webhook refused", details), trace=_TRACE, headers=headers))
 
-    def _counted(self, response: web.Response) -> web.Response:
+    def _counted(self, response: Reply) -> Reply:
         self._by_status.of(response.status).inc()
         return response
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from both_loops import ON_BOTH, complaints, event_loop_policy, watched  # noqa: F401 - fixtures
 from fake_graph import eventually
-from multidict import CIMultiDict
 from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
@@ -44,7 +43,7 @@ def opened(wire):
 
 
 def ask(lines, body=b"x", *, method="POST", path=PATH, headers=(), within_s=5.0):
-    return lines.ask(method, path, headers, body, within_s=within_s)
+    return lines.ask(method, path, tuple(headers), body, within_s=within_s)
 
 
 def plain(answer):
@@ -485,7 +484,7 @@ async def test_where_nobody_is_nothing_is_sent(host, monkeypatch):
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: asyncio.Event().wait())
     upstream = Upstream(Settings(base_url=f"http://{host}:{free_port()}", connect_timeout=100))
     with pytest.raises(UpstreamError) as error:
-        await upstream.post(PATH, CIMultiDict(), b"x")
+        await upstream.post(PATH, (), b"x")
     await upstream.close()
 
     assert (502, False, False) == (error.value.status, error.value.sent, upstream.reachable)
@@ -643,7 +642,7 @@ async def test_a_host_may_be_a_number_of_six_times_the_length(opened):
 async def test_a_base_may_have_a_path(end, wire):
     """What is asked for stands behind it."""
     upstream = Upstream(Settings(base_url=f"{wire.url}/graph/x{end}"))
-    await upstream.post(PATH, CIMultiDict(), b"x")
+    await upstream.post(PATH, (), b"x")
     await upstream.close()
 
     assert ["/graph/x" + PATH] == [one.target for one in wire.arrived]
@@ -658,7 +657,7 @@ async def test_a_send_that_went_out_may_have_arrived(said, status, sent, wire):
     asked = speak(wire, said)
     upstream = Upstream(Settings(base_url=wire.url, timeout=500))
     with pytest.raises(UpstreamError) as error:
-        await upstream.post(PATH, CIMultiDict(), b"x")
+        await upstream.post(PATH, (), b"x")
     await upstream.close()
 
     assert (status, sent, [0]) == (error.value.status, error.value.sent, asked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from multidict import CIMultiDict
 
 from gatekeeper.core.errors import LedgerError, UpstreamError
 from gatekeeper.ledger import keys
@@ -29,9 +28,9 @@ async def test_a_send_goes_out_once_whatever_its_method_promises(method, wire):
 
     wire.script = script
     upstream = Upstream(Settings(base_url=wire.url))
-    first = await upstream.post("/v1/2/messages", CIMultiDict(), b"one", method=method)
+    first = await upstream.post("/v1/2/messages", (), b"one", method=method)
     with pytest.raises(UpstreamError) as broken:
-        await upstream.post("/v1/2/messages", CIMultiDict(), b"two", method=method)
+        await upstream.post("/v1/2/messages", (), b"two", method=method)
     await upstream.close()
 
     assert (200, True, [method, method]) == (first.status, broken.value.sent, arrived)
