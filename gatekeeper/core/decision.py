@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gatekeeper.core.caching import remember
 from gatekeeper.core.outcome import Hit, Outcome, dearest, platform, stopped, unkept, warned
 from gatekeeper.core.plan import Plan, conversation_name
 from gatekeeper.core.rows import Row
@@ -114,6 +115,38 @@ def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Deci
 
     Without *enforce* what would block only annotates.
     """
+    key = None if outcome is None else _likeness(plan, outcome, enforce=enforce)
+    if key is None or outcome is None:
+        return _decide(plan, outcome, enforce=enforce)
+    found: Decision | None = plan.decided.get(key)
+    if found is None:
+        found = remember(plan.decided, key, _decide(plan, outcome, enforce=enforce))
+    clocks = outcome.clocks()
+    return msgspec.structs.replace(
+        found,
+        window_expires=clocks.get(Clock.CUSTOMER_SERVICE_WINDOW),
+        free_entry_expires=clocks.get(Clock.FREE_ENTRY_POINT),
+    )
+
+
+def _likeness(plan: Plan, outcome: Outcome, *, enforce: bool) -> tuple[Any, ...] | None:
+    """What decisions have in common that differ in when their windows end; None: there is more to this one."""
+    row = plan.rows[outcome.case - 1] if outcome.case else None
+    tier = None
+    if row is not None and row.meter is not None:
+        if row.free or not row.steps:
+            return None
+        tier = outcome.told < _tier_begins(row, outcome.reading)
+    opened = outcome.open[::2]
+    if outcome.wait or not plan.sent.is_message or any(str(clock).startswith(CONVERSATION) for clock in opened):
+        return None
+    return (
+        *(enforce, outcome.bar, outcome.unseen, outcome.cold, outcome.case, outcome.cost, outcome.most, tier, opened),
+        *(outcome.rule, outcome.guard, outcome.warned),
+    )
+
+
+def _decide(plan: Plan, outcome: Outcome | None, *, enforce: bool) -> Decision:
     if not plan.sent.is_message:
         return Decision(verdict=Verdict.ALLOW, reason=Reason.NOT_A_MESSAGE, price=0, price_bound=PriceBound.EXACT, **_frame(plan))
     clocks = outcome.clocks() if outcome else {}

@@ -8,6 +8,7 @@ explains what it found. Start reading here, then `lua/authorize.lua`.
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import msgspec
 
@@ -78,6 +79,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_price: int | None = None
     watched_since: int | None = None
     unseen_closed: bool = False
+    decided: dict[Any, Any] = {}
+    """What was decided of plans like this one, by what the ledger found: for `decision` alone."""
 
 
 def plan(
@@ -90,20 +93,54 @@ def plan(
     complete: bool = False,
     policy: Policy = _NO_POLICY,
     caller: str = "",
+    laid: dict[Any, Plan] | None = None,
 ) -> Plan:
     """
     Lay out what *sent* may be, now.
 
     *template* is what is known of the template named. *complete*: the ledger has seen everything, so an unseen window is closed.
-    Raises LookupError when no regime is in force yet.
+    *laid*: the plans that were laid out by this book and policy, for those to come differ in little. Raises LookupError when no regime
+    is in force yet.
     """
     day = local_day(now, account.zone)
-    regime = book.regime(day)
     market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
-    product = international(product_of(sent, account, template, book, day), sent, account, book, at=now)
+    product = product_of(sent, account, template, book, day)
+    if account.authentication_international is not None:
+        product = international(product, sent, account, book, at=now)
+    finding = find(policy.checks, sent.given, template) if sent.given else None
+    key = (sent.phone_number_id, product, market, day, caller, sent.template, *_manner(sent))
+    found = laid.get(key) if laid is not None and finding is None else None
+    if found is None or found.account is not account or found.template is not template:
+        found = _laid_out(sent, account, template, book, product, market, finding, now=now, policy=policy, caller=caller)
+        if laid is not None and finding is None:
+            remember(laid, key, found)
+    watched_since = None if complete else now - book.watch_ms(day)
+    return msgspec.structs.replace(found, at=now, sent=sent, watched_since=watched_since)
+
+
+def _manner(sent: Sent) -> tuple[bool | str | None, ...]:
+    """What of a send, beside its product, decides how it is laid out."""
+    return sent.is_message, sent.is_template, sent.group, sent.marketing_api, sent.direct_send
+
+
+def _laid_out(
+    sent: Sent,
+    account: Account,
+    template: Template | None,
+    book: Rulebook,
+    product: Product,
+    market: str | None,
+    finding: Finding | None,
+    *,
+    now: int,
+    policy: Policy,
+    caller: str,
+) -> Plan:
+    """A plan for a day's sends of one manner to one market."""
+    day = local_day(now, account.zone)
+    regime = book.regime(day)
     cap = template.max_price if template and product is Product.MARKETING_LITE else None
     max_price = None if cap is None else int(cap)
-    finding = find(policy.checks, sent.given, template) if sent.given else None
     laid = Plan(
         at=now,
         account=account,
@@ -121,7 +158,6 @@ def plan(
         finding=finding,
         template=template,
         pending=template.pending if template and template.pending != template.category else None,
-        watched_since=None if complete else now - book.watch_ms(day),
         unseen_closed=policy.cold_start is ColdStart.CLOSED,
     )
     counted = (COUNTED_TURN,) if sent.is_message and product in book.platform.permission.answers else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -89,6 +90,7 @@ class Engine:
         """Go by these settings and rules from the next decision on; what was learned and counted stays."""
         self.book = book
         self.settings = settings
+        self._laid: dict[Any, Plan] = {}  # by this book and policy
         self.directory.follow(settings.account)
         self.registry.follow(settings.account)
         self.spend.follow(book)
@@ -185,7 +187,15 @@ class Engine:
     def _planned(self, sent: Sent, known: Known, *, now: int, caller: str) -> Plan:
         account, complete = known.account, self._complete
         return plan(
-            sent, account, known.template, self.book, now=now, complete=complete, policy=self.settings.policy, caller=caller
+            sent,
+            account,
+            known.template,
+            self.book,
+            now=now,
+            complete=complete,
+            policy=self.settings.policy,
+            caller=caller,
+            laid=self._laid,
         )
 
     async def accepted(self, decided: Decided, answer: Answer, *, now: int) -> list[Settlement]:
