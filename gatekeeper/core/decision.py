@@ -126,23 +126,20 @@ def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Deci
         found,
         window_expires=clocks.get(Clock.CUSTOMER_SERVICE_WINDOW),
         free_entry_expires=clocks.get(Clock.FREE_ENTRY_POINT),
+        free_remaining=None if found.free_remaining is None else _free_remaining(plan.rows[outcome.case - 1], outcome),
     )
 
 
 def _likeness(plan: Plan, outcome: Outcome, *, enforce: bool) -> tuple[Any, ...] | None:
-    """What decisions have in common that differ in when their windows end; None: there is more to this one."""
-    row = plan.rows[outcome.case - 1] if outcome.case else None
-    tier = None
-    if row is not None and row.meter is not None:
-        if row.free or not row.steps:
-            return None
-        tier = outcome.told < _tier_begins(row, outcome.reading)
+    """What decisions share that differ in when windows end and how much is free; None: there is more to this one."""
     opened = outcome.open[::2]
     if outcome.wait or not plan.sent.is_message or any(str(clock).startswith(CONVERSATION) for clock in opened):
         return None
+    row = plan.rows[outcome.case - 1] if outcome.case else None
+    told = row is not None and bool(row.steps) and outcome.told < _tier_begins(row, outcome.reading)
     return (
-        *(enforce, outcome.bar, outcome.unseen, outcome.cold, outcome.case, outcome.cost, outcome.most, tier, opened),
-        *(outcome.rule, outcome.guard, outcome.warned),
+        *(enforce, outcome.bar, outcome.unseen, outcome.cold, outcome.case, row is not None and outcome.reading < row.free, told),
+        *(outcome.cost, outcome.most, opened, outcome.rule, outcome.guard, outcome.warned),
     )
 
 
@@ -191,7 +188,7 @@ def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, A
         "category": row.category or (conversation_name(joined[0]) if len(joined) == 1 else None),
         "opens": conversation_name(row.opens) if row.opens else None,
         "charged": row.charged and not free,
-        "free_remaining": max(row.free - outcome.reading - 1, 0) if row.meter and not row.steps else None,
+        "free_remaining": _free_remaining(row, outcome),
         "conversation_expires": max((clocks[clock] for clock in joined), default=None),
         **_priced(outcome.cost, outcome.most),
     }
@@ -203,6 +200,11 @@ def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, A
     if outcome.unseen:
         said["reason"] = Reason.WINDOW_UNKNOWN
     return said | _unheard_of(plan, row)
+
+
+def _free_remaining(row: Row, outcome: Outcome) -> int | None:
+    """How many units of an allowance are left behind this one."""
+    return max(row.free - outcome.reading - 1, 0) if row.meter and not row.steps else None
 
 
 def _tier_begins(row: Row, reading: int) -> int:
