@@ -132,14 +132,14 @@ def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Deci
 
 def _likeness(plan: Plan, outcome: Outcome, *, enforce: bool) -> tuple[Any, ...] | None:
     """What decisions share that differ in when windows end and how much is free; None: there is more to this one."""
-    opened = outcome.open[::2]
-    if outcome.wait or not plan.sent.is_message or any(str(clock).startswith(CONVERSATION) for clock in opened):
+    joins = any(str(clock).startswith(CONVERSATION) for clock in outcome.open[::2])
+    if outcome.wait or not plan.sent.is_message or joins:
         return None
     row = plan.rows[outcome.case - 1] if outcome.case else None
     told = row is not None and bool(row.steps) and outcome.told < _tier_begins(row, outcome.reading)
     return (
         *(enforce, outcome.bar, outcome.unseen, outcome.cold, outcome.case, row is not None and outcome.reading < row.free, told),
-        *(outcome.cost, outcome.most, opened, outcome.rule, outcome.guard, outcome.warned),
+        *(outcome.cost, outcome.most, outcome.rule, outcome.guard, outcome.warned),
     )
 
 
