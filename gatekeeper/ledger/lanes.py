@@ -112,11 +112,15 @@ class Lane:
         async with in_time(self._timeout):
             return await asked_apart(self._pool, _packed(commands))
 
-    async def close(self) -> None:
-        """Drop every connection, and whoever still waits."""
+    def retire(self) -> None:
+        """Serve nobody any more."""
         self._closed = True
         self._hang_up(_CLOSED)
         self._fail(_CLOSED)
+
+    async def close(self) -> None:
+        """Drop every connection, and whoever still waits."""
+        self.retire()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -154,6 +158,8 @@ class Lane:
             self._lost(error, next((unit.key for unit in (*self._first, *self._then)), ""))
         finally:
             self._opening = False
+        if self._closed:
+            self._hang_up(_CLOSED)
         self._patience = max(limit.left, 1)
         self._set_out()
         self._patience = STEPS

@@ -172,6 +172,7 @@ class Cluster:
         lane = self._lanes[place]
         if (self.lane(key) is not lane) if key else (place not in self._slots):
             del self._lanes[place]
+            lane.retire()
             return True
         [answer] = await lane.direct([probing(key) if key else _NODES])
         return not isinstance(answer, Exception) or type(answer) is AskError  # it is giving this slot away, and serves the others

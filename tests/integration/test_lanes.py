@@ -723,3 +723,17 @@ async def test_closing_at_any_turn(turn, opened, redis_url):
 
     assert {LedgerError} >= {one for one in found if not isinstance(one, list)}
     assert None is lane._pipe
+
+
+@pytest.mark.parametrize("turn", range(16))
+async def test_a_lane_that_is_retired_leaves_no_connection(turn, opened, node):
+    """One that was being opened is hung up as soon as it is there."""
+    lane = opened()
+    calls = start(lane, 3)
+    await turns(turn)
+    lane.retire()
+    found = await ends(calls)
+    await eventually(lambda: not lane._opening and not node.writers)
+
+    assert {LedgerError} >= {one for one in found if not isinstance(one, list)}
+    assert None is lane._pipe
