@@ -53,6 +53,7 @@ class Registry:
         self._accounts = {account.waba_id: account for account in accounts}
         self._facts: dict[str, _Facts] = {}
         self._as_told: dict[str, tuple[Account, facts.Facts, Account]] = {}
+        self._templates: dict[tuple[str, str, str], tuple[Account, facts.Facts, Template | None]] = {}
         self._reading = Reading(ledger, reader, metrics)
         self._counts: dict[str, tuple[Counter[str], Counter[str]]] = {}
         self._shown: tuple[set[str], set[str]] = set(), set()
@@ -68,13 +69,13 @@ class Registry:
             return Known(account=account)
         try:
             kept = await self._read(number, now=now)
-            template = facts.template(account, name, language, kept.said)
+            template = self._template(account, name, language, kept)
             languages = self._reading.answered(account, name, now=now)
             if (template is None or template.category is None) and languages is None:
                 languages = await self._reading.ask(account, name, kept, now=now)
                 if languages is not None:
                     kept = await self._read(number, now=now, anew=True)
-                    template = facts.template(account, name, language, kept.said)
+                    template = self._template(account, name, language, kept)
         except LedgerError:
             return Known(account=account, template=facts.template(account, name, language, {}), reachable=False)
         if template is None and languages is not None and not _alike(language, languages):
@@ -161,6 +162,14 @@ class Registry:
         found = self._as_told.get(account.waba_id)
         if found is None or found[0] is not account or found[1] is not kept.said:
             found = remember(self._as_told, account.waba_id, (account, kept.said, facts.corrected(account, kept.said)))
+        return found[2]
+
+    def _template(self, account: Account, name: str, language: str, kept: Kept) -> Template | None:
+        """What is known of a template: one and the same too."""
+        key = account.waba_id, name, language
+        found = self._templates.get(key)
+        if found is None or found[0] is not account or found[1] is not kept.said:
+            found = remember(self._templates, key, (account, kept.said, facts.template(account, name, language, kept.said)))
         return found[2]
 
     def _hold(self, account: Account, kept: Kept, *, now: int) -> None:
