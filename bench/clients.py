@@ -38,7 +38,7 @@ async def by_lines(url: str) -> AsyncIterator[One]:
     """The gate's own, over httptools."""
     target = URL(url)
     lines = Lines(target.origin(), connect_s=1)
-    yield lambda: lines.ask("POST", target.raw_path, HEADERS.items(), BODY, within_s=10)
+    yield lambda: lines.ask("POST", target.raw_path, tuple(HEADERS.items()), BODY, within_s=10)
     lines.close()
 
 

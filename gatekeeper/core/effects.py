@@ -19,6 +19,7 @@ from gatekeeper.core.settlement import HELD_BACK, OPTED_OUT, WINDOW_CLOSED, Word
 from gatekeeper.core.vocabulary import Clock, conversation
 
 _REACTION = "reaction"
+_FREE_ENTRY = (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)
 _UNDENIABLE = ("general_purpose_ai",)  # charged inside a free entry point too, so it says nothing of one
 
 
@@ -91,28 +92,30 @@ class Effects:
 
         It denies what there was when the message was sent. One that *failed* opened nothing, whatever was said of it before.
         """
-        if word.category in (None, *_UNDENIABLE):
+        category = word.category
+        if category is None or category in _UNDENIABLE:
             return []
-        category = str(word.category)
         if word.free_entry:
             return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at and not failed else []
-        changes = [self._shut(clock, sent_at, by=by) for clock in (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)]
+        day = local_day(sent_at, self._zone)
+        changes = [
+            Change(kind="shut", clock=clock, at=sent_at, ends=sent_at + self._length(clock, day), by=by) for clock in _FREE_ENTRY
+        ]
         regime = self._book.regime(local_day(at, self._zone))
         if word.counts_conversations(regime) and word.expires_at and not failed:
             changes.append(self._tell(conversation(category), at, word, by))
         return changes
 
     def _open(self, clock: str, at: int) -> Change:
-        return Change(kind="open", clock=clock, at=at, ends=at + self._length(clock, at))
+        return Change(kind="open", clock=clock, at=at, ends=at + self._length(clock, local_day(at, self._zone)))
 
-    def _shut(self, clock: str, at: int, by: str = "") -> Change:
-        return Change(kind="shut", clock=clock, at=at, ends=at + self._length(clock, at), by=by)
+    def _shut(self, clock: str, at: int) -> Change:
+        return Change(kind="shut", clock=clock, at=at, ends=at + self._length(clock, local_day(at, self._zone)))
 
     @staticmethod
     def _tell(clock: str, at: int, word: Word, by: str) -> Change:
         return Change(kind="tell", clock=clock, at=at, ends=word.expires_at or 0, by=by)
 
-    def _length(self, clock: str, at: int) -> int:
-        day = local_day(at, self._zone)
+    def _length(self, clock: str, day: date) -> int:
         found = self._lengths.get((clock, day))
         return remember(self._lengths, (clock, day), self._book.platform.length_ms(clock, day)) if found is None else found

@@ -81,8 +81,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 
 def digits(text: str) -> str | None:
     """Read a phone number as bare digits, as Meta does: plus, hyphens, brackets, dots and spaces fall away. None: not one."""
-    number = text if text.isdigit() else text.translate(_PUNCTUATION)
-    return number if _SHORTEST <= len(number) <= _LONGEST and number.isascii() and number.isdigit() else None
+    if not text.isdigit():
+        text = text.translate(_PUNCTUATION)
+    return text if _SHORTEST <= len(text) <= _LONGEST and text.isascii() and text.isdigit() else None
 
 
 def too_long(text: str) -> bool:
@@ -102,8 +103,10 @@ def canonical(text: str) -> str:
         name = text.strip()
         return name[:2].upper() + name[2:] if is_bsuid(name) else name
     twin = _TWINS.get(number[:_CALLING_CODE])
-    found = twin and twin[0].fullmatch(number)
-    return f"{found[1]}{twin[1]}{found[2]}" if twin and found else number
+    if twin is None:
+        return number
+    found = twin[0].fullmatch(number)
+    return f"{found[1]}{twin[1]}{found[2]}" if found else number
 
 
 def exactness(name: str) -> Exactness | None:

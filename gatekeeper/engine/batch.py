@@ -18,7 +18,7 @@ from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
 
 # So many are made up before others have their turn: while Redis is at work on the first of them, the next ones are made.
-_SOME = 32
+_SOME = 16
 _FINAL = frozenset(State).difference(*(move.leaving for move in MOVES.values()))
 
 
@@ -70,13 +70,15 @@ class Batch:
 
     def observe(self, thread: str, changes: list[Change]) -> None:
         """Move clocks of a thread, but for what was done to them last: every change may be made twice, and is the same then."""
-        if not changes:
-            return
-        last = self._observed.setdefault(thread, {})
-        news = [change for change in changes if last.get(change.clock) != change]
-        if news:
-            last.update((change.clock, change) for change in news)
-            self.add(calls.observe(thread, news, now=self.now))
+        last = self._observed.get(thread)
+        if last is None:
+            last = self._observed[thread] = {}
+        else:
+            changes = [change for change in changes if last.get(change.clock) != change]
+        if changes:
+            for change in changes:
+                last[change.clock] = change
+            self.add(calls.observe(thread, changes, now=self.now))
 
     def link(self, links: Sequence[Call]) -> None:
         """Let names lead to threads: what was known of those is of others from now on."""

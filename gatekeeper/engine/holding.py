@@ -136,9 +136,11 @@ class Holding:
 
     async def wake(self, events: Sequence[meta.Event], *, now: int) -> int:
         """Look at once at what waits for those who did something, or of whom another name was learned. LedgerError."""
+        if not self.serves and not self._tags:
+            return 0
         users: dict[List, None] = {}
         for event in events:
-            if not isinstance(event, meta.Inbound | meta.Call | meta.Status) or not event.phone_number_id:
+            if not isinstance(event, (meta.Inbound, meta.Call, meta.Status)) or not event.phone_number_id:
                 continue
             number = await self._engine.directory.number(event.phone_number_id)
             if self.serves or number.tag in self._tags:

@@ -7,7 +7,7 @@ Every effect may happen twice, so that Meta's own repetition is the queue: what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -35,6 +35,7 @@ _DELIVERED = ("delivered", "read")
 _FAILED = "failed"
 _MARKETING = "marketing_messages"
 _OF_THREADS = frozenset({meta.Status, meta.Inbound, meta.Call, meta.Preference, meta.Handover, meta.SystemChange})
+_Heard: TypeAlias = meta.Inbound | meta.Call | meta.Preference | meta.Handover | meta.SystemChange
 _WATCH_EVERY_MS = 60_000
 _IGNORED = "ignored"
 _SAID = {True: "true", False: "false", None: "none"}
@@ -82,8 +83,7 @@ class Intake:
         """
         for kind, count in meta.kinds(events).items():
             self._events.of(kind).inc(count)
-        numbers = await self._numbers(events, now=now)
-        messages = await self._messages(events, numbers)
+        numbers, messages = await self._looked_up(events, now=now)
         batch = Batch(self._ledger, now=now)
         try:
             for event, number in zip(events, numbers, strict=True):
@@ -93,7 +93,7 @@ class Intake:
                     elif isinstance(event, meta.Status):
                         await self._status(event, number, messages[number.tag, event.wamid], batch)
                     else:
-                        self._heard(event, number, batch)
+                        self._heard(cast("_Heard", event), number, batch)
                 except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
                     self._events.of("OutOfTime").inc()
                 if batch.due:
@@ -101,44 +101,47 @@ class Intake:
             answers = await batch.answers()
         finally:
             await batch.give_up()
-        found = [self._settlement(settling, quote, answers[n]) for n, (settling, quote) in batch.settling.items()]
+        found = []
+        for n, (settling, quote) in batch.settling.items():
+            settlement = self._settlement(settling, quote, answers[n])
+            if settlement is not None:
+                found.append(settlement)
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
         if overtaken and not again:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now, again=True)
         elif overtaken:  # of records that another version of ours wrote
             self._events.of("Unreadable").inc(len(overtaken))
-        return [settlement for settlement in found if settlement is not None]
+        return found
 
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""
         return await self.absorb([_decode_status(status) for status in parked], now=now) if parked else []
 
-    async def _numbers(self, events: Sequence[meta.Event], *, now: int) -> list[Number | None]:
-        """The number whose thread each event is about; None: it is about none. Most of a webhook is about one number."""
-        seen: dict[tuple[type, str, str, str | None], Number] = {}
+    async def _looked_up(
+        self, events: Sequence[meta.Event], *, now: int
+    ) -> tuple[list[Number | None], dict[tuple[str, str], Message]]:
+        """The number whose thread each event is about (None: it is about none), and the messages that statuses are of."""
+        seen: dict[tuple[type, str, str, str | None], Number] = {}  # most of a webhook is about one number
         found: list[Number | None] = []
+        wanted: dict[tuple[str, str], None] = {}
         for event in events:
-            kind, number = type(event), None
-            if event.phone_number_id and kind in _OF_THREADS:
-                own = event.own_number if isinstance(event, meta.Inbound) else None
-                place = kind, event.waba_id, event.phone_number_id, own
-                number = seen.get(place)
-                if number is None:
-                    number = seen[place] = await self._directory.seen(event)
-                    if kind is not meta.SystemChange:
-                        await self._watch(number, now=now)
+            kind = type(event)
+            if kind not in _OF_THREADS or not event.phone_number_id:
+                found.append(None)
+                continue
+            place = kind, event.waba_id, event.phone_number_id, event.own_number if isinstance(event, meta.Inbound) else None
+            number = seen.get(place)
+            if number is None:
+                number = seen[place] = await self._directory.seen(event)
+                if kind is not meta.SystemChange:
+                    await self._watch(number, now=now)
             found.append(number)
-        return found
-
-    async def _messages(self, events: Sequence[meta.Event], numbers: Sequence[Number | None]) -> dict[tuple[str, str], Message]:
-        """The messages that statuses are of."""
-        wanted = dict.fromkeys(
-            (number.tag, event.wamid)
-            for event, number in zip(events, numbers, strict=True)
-            if number is not None and isinstance(event, meta.Status)
-        )
-        records = await self._ledger.records(list(wanted)) if wanted else {}
-        return {key: Message(records.get(key)) for key in wanted}
+            if isinstance(event, meta.Status):
+                wanted[number.tag, event.wamid] = None
+        if not wanted:
+            return found, {}
+        records = await self._ledger.records(list(wanted))
+        return found, {key: Message(records.get(key)) for key in wanted}
 
     async def _learn(self, event: meta.Event, batch: Batch) -> None:
         """What is said of an account, if anything."""
@@ -157,30 +160,32 @@ class Intake:
         meter = volume_meter(event.category, market, account, self._book, month=event.month)
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
 
-    def _heard(self, event: meta.Event, number: Number, batch: Batch) -> None:
+    def _heard(self, event: _Heard, number: Number, batch: Batch) -> None:
         """Something that a user did, or that was done with a user's thread."""
+        at = when(event.at, batch.now)
         if isinstance(event, meta.SystemChange):
-            batch.link(renamed(self._directory, number, event, said=when(event.at, batch.now), now=batch.now))
+            batch.link(renamed(self._directory, number, event, said=at, now=batch.now))
             return
-        assert isinstance(event, meta.Inbound | meta.Call | meta.Preference | meta.Handover)
-        effects, at = self._effects(number.account), when(event.at, batch.now)
+        effects, group_id = self._effects(number.account), None
         names = Names(user_id=event.user_id, parent_user_id=event.parent_user_id, wa_id=event.wa_id)
-        group_id = None
+        known = names.known
         if isinstance(event, meta.Inbound):
             group_id = event.group_id
             group = group_id is not None
             changes = effects.wrote(at=at, kind=event.type, from_ad=event.from_ad, standby=event.standby, group=group)
-            changes += [] if group else effects.wished(event.wish, self._policy, at=at)
+            if event.wish and not group:
+                changes += effects.wished(event.wish, self._policy, at=at)
         elif isinstance(event, meta.Call):
             changes = effects.called(at=at) if event.by_user or event.accepted else []
         elif isinstance(event, meta.Preference):
             changes = effects.preferred(at=at, stop=event.stop) if event.category == _MARKETING else []
         else:
             changes = [effects.held(at=at, elsewhere=event.taken)]
-        for name in [group_id] if group_id else names.known[:1]:
-            batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
+        if changes:
+            for name in [group_id] if group_id else known[:1]:
+                batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
         # Last, so that every name leads to the thread as long as what was just said of it lasts.
-        batch.link(told(self._directory, number, names, said=at, now=batch.now))
+        batch.link(told(self._directory, number, names, known, said=at, now=batch.now))
 
     async def _status(self, status: meta.Status, number: Number, message: Message, batch: Batch) -> None:
         """Settle the message that a status is of, if it settles; Meta's own word on the thread counts in any case."""
@@ -224,21 +229,22 @@ class Intake:
     ) -> None:
         """Move the thread's clocks by Meta's own word."""
         names = Names(user_id=status.user_id, parent_user_id=status.parent_user_id, wa_id=status.recipient_id)
-        effects, record = self._effects(number.account), message.record
+        known, record = names.known, message.record
         facts = record.facts if record else None
-        message.failed = message.failed or status.status == _FAILED
+        failed = status.status == _FAILED
+        message.failed = message.failed or failed
         changes = []
         if word is not None:
             sent_at, by = (min(at, facts.at), facts.id) if facts else (at, "")
-            changes = effects.said(word, at=at, sent_at=sent_at, by=by, failed=message.failed)
-        if status.status == _FAILED and facts:  # of a message that we do not know, we do not know when it was sent
-            changes += effects.failed(status.error_codes, at=at, sent_at=facts.at)
-        if record is not None:
+            changes = self._effects(number.account).said(word, at=at, sent_at=sent_at, by=by, failed=message.failed)
+        if failed and facts:  # of a message that we do not know, we do not know when it was sent
+            changes += self._effects(number.account).failed(status.error_codes, at=at, sent_at=facts.at)
+        if changes and record is not None:
             batch.observe(record.thread, changes)
         elif changes:
-            for name in names.known[:1]:
+            for name in known[:1]:
                 batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
-        batch.link(told(self._directory, number, names, said=at, now=batch.now))
+        batch.link(told(self._directory, number, names, known, said=at, now=batch.now))
 
     def _settlement(self, settling: Settling, quote: int, answer: Any) -> Settlement | None:
         outcome = settled(answer)

@@ -7,6 +7,8 @@ names begin with none; only the wish to hear no marketing goes along.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gatekeeper.core.recipients import Link, Names, answered, canonical, digits
 from gatekeeper.core.vocabulary import Clock
 from gatekeeper.engine.directory import Directory, Number
@@ -15,14 +17,15 @@ from gatekeeper.ledger.calls import Call
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.responses import Answer
 
+_SEVERAL = 2
 
-def told(directory: Directory, number: Number, names: Names, *, said: int, now: int) -> list[Call]:
-    """Meta gives one user several names."""
-    known = names.known
+
+def told(directory: Directory, number: Number, names: Names, known: Sequence[str], *, said: int, now: int) -> list[Call]:
+    """Meta gives one user several names; *known*: those that we know."""
     if billed := digits(names.wa_id or ""):
         for name in known:
             directory.bill(number, name, billed)
-    if not known[1:]:
+    if len(known) < _SEVERAL:
         return []
     return [calls.link(number.tag, number.phone_number_id, link, now=now, said=said) for link in names.links]
 
@@ -39,7 +42,8 @@ def answered_with(directory: Directory, number: Number, answer: Answer, *, claim
         if user_id is None and contact.wa_id == contact.input and digits(contact.input) == contact.input:
             directory.bill(number, canonical(contact.input), contact.input)  # the usual answer, which tells no new name
             continue
-        found += told(directory, number, Names(user_id=user_id, wa_id=contact.wa_id), said=now, now=now)
+        names = Names(user_id=user_id, wa_id=contact.wa_id)
+        found += told(directory, number, names, names.known, said=now, now=now)
         link = answered(contact.input, contact.wa_id, user_id)
         if billed := digits(contact.wa_id or ""):
             directory.bill(number, canonical(contact.input), billed)
@@ -52,7 +56,7 @@ def renamed(directory: Directory, number: Number, change: meta.SystemChange, *, 
     """A user has other names from now on."""
     before = Names(user_id=change.user_id, parent_user_id=change.parent_user_id, wa_id=change.wa_id)
     after = Names(user_id=change.new_user_id, parent_user_id=change.new_parent_user_id, wa_id=change.new_wa_id)
-    found = [call for names in (before, after) for call in told(directory, number, names, said=said, now=now)]
+    found = [call for names in (before, after) for call in told(directory, number, names, names.known, said=said, now=now)]
     if before.known and after.known:
         link = Link(before.known[0], after.known[0])
         found.append(calls.carry(number.tag, number.phone_number_id, link, Clock.OPTED_OUT, now=now))

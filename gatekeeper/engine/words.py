@@ -37,4 +37,4 @@ def word_of(status: meta.Status, now: int) -> Word | None:
 def billed_by(status: meta.Status) -> str:
     """Give the name whose market Meta bills: a member's own in a group; empty when the status names none."""
     name = (status.participant_id if status.group else status.recipient_id) or ""
-    return canonical(name) if is_bsuid(name) else digits(name) or ""
+    return digits(name) or (canonical(name) if is_bsuid(name) else "")

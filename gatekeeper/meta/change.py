@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import msgspec
 
-from gatekeeper.meta.lenient import Json, text
+from gatekeeper.meta.lenient import Json, Text, text
 
 
 class Unreadable(Exception):  # noqa: N818  it names the item
     """An item misses what its event needs; the text names the member, never its content."""
 
 
-class Who(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The names of one user, as far as the payload tells them."""
+class Who(msgspec.Struct, frozen=True, gc=False):
+    """The names of one user, as far as the payload tells them: a contact is read as one."""
 
-    wa_id: str | None = None
-    user_id: str | None = None
-    parent_user_id: str | None = None
+    wa_id: Text = None
+    user_id: Text = None
+    parent_user_id: Text = None
 
     @property
     def known(self) -> bool:
         """Whether there is a name to find the user by."""
-        return (self.wa_id, self.user_id, self.parent_user_id) != (None, None, None)
+        return self.wa_id is not None or self.user_id is not None or self.parent_user_id is not None
+
+
+def who_in(contact: object) -> Who:
+    """Read a contact."""
+    if not isinstance(contact, dict):
+        return Who()
+    return Who(text(contact.get("wa_id")), text(contact.get("user_id")), text(contact.get("parent_user_id")))
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -32,31 +39,41 @@ class Change(msgspec.Struct, kw_only=True):
     waba_id: str
     phone_number_id: str
     own_number: str | None = None
-    contacts: list[Json]
+    contacts: list[Who]
     index: int = 0
     count: int = 1
-    _by_name: dict[str, Json] | None = None
+    _by_name: dict[str, Who] | None = None
+    _numbers_only: bool | None = None
 
     def who(self, *, wa_id: object, user_id: object, parent_user_id: object = None) -> Who:
+        """Complete the names that an item gives of its user from the contacts beside it."""
+        return self.completed(text(wa_id), text(user_id), text(parent_user_id))
+
+    def completed(self, number: str | None, user: str | None, parent: str | None) -> Who:
         """
-        Complete the names that an item gives of its user from the contacts beside it.
+        Complete the names of an item's user.
 
         A contact belongs to the item that it shares a name with; else to the one in its place, unless names differ.
         A lone contact belongs to a lone item even where their numbers differ, since Meta writes some in two ways.
         """
-        number, user, parent = text(wa_id), text(user_id), text(parent_user_id)
         own = None
-        if self.contacts:
-            who = Who(wa_id=number, user_id=user, parent_user_id=parent)
-            contact = self._contact(who) or {}
-            own, other = text(contact.get("user_id")), text(contact.get("parent_user_id"))
+        if self.contacts and not (number and self._tells_no_id()):
+            who = Who(number, user, parent)
+            contact = self._contact(who) or Who()
+            own, other = contact.user_id, contact.parent_user_id
             if own and user not in (None, own, other):
                 return who
-            number, parent = number or text(contact.get("wa_id")), parent or other
+            number, parent = number or contact.wa_id, parent or other
         # What became of a message to a parent id names that id as the recipient's.
-        return Who(wa_id=number, user_id=own or (user if user != parent else None), parent_user_id=parent)
+        return Who(number, own or (user if user != parent else None), parent)
 
-    def _contact(self, who: Who) -> Json | None:
+    def _tells_no_id(self) -> bool:
+        """Whether no contact tells more than a number."""
+        if self._numbers_only is None:
+            self._numbers_only = not any(contact.user_id or contact.parent_user_id for contact in self.contacts)
+        return self._numbers_only
+
+    def _contact(self, who: Who) -> Who | None:
         if self._by_name is None:
             self._by_name = {name: contact for contact in self.contacts for name in _names(contact)}
         for name in (who.user_id, digits(who.wa_id)):
@@ -67,8 +84,8 @@ class Change(msgspec.Struct, kw_only=True):
         if len(self.contacts) != self.count:
             return None
         contact = self.contacts[self.index]
-        other_user = who.user_id and text(contact.get("user_id"))
-        other_number = who.wa_id and text(contact.get("wa_id")) and self.count > 1
+        other_user = who.user_id and contact.user_id
+        other_number = who.wa_id and contact.wa_id and self.count > 1
         return None if other_user or other_number else contact
 
 
@@ -86,6 +103,5 @@ def digits(number: str | None) -> str:
     return number if number.isdecimal() else "".join(filter(str.isdecimal, number))
 
 
-def _names(contact: Json) -> list[str]:
-    names = (text(contact.get("user_id")), text(contact.get("parent_user_id")), digits(text(contact.get("wa_id"))))
-    return [name for name in names if name]
+def _names(contact: Who) -> list[str]:
+    return [name for name in (contact.user_id, contact.parent_user_id, digits(contact.wa_id)) if name]

@@ -213,8 +213,8 @@ Event: TypeAlias = (
 
 def kinds(events: Sequence[Event]) -> dict[str, int]:
     """How many there are of each kind."""
-    counts: dict[type, int] = {}
+    counts: dict[str, int] = {}
     for event in events:
-        kind = type(event)
+        kind = type(event).__name__
         counts[kind] = counts.get(kind, 0) + 1
-    return {kind.__name__: count for kind, count in counts.items()}
+    return counts

@@ -7,7 +7,9 @@ Ids come as strings or numbers, times as strings or numbers of seconds, words in
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
 
 Json = dict[str, Any]
 
@@ -18,6 +20,9 @@ _LARGEST = 2**63 - 1
 _MOST_DIGITS = 19
 # No id, name or address that Meta gives is longer, and no word: they become keys, labels and fields.
 _LONGEST_TEXT, _LONGEST_WORD = 4096, 64
+
+Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST_TEXT)] | None
+"""What `text` gives back as it is."""
 
 
 def text(value: object) -> str | None:

@@ -15,7 +15,7 @@ from gatekeeper.meta.events import (
     TemplateQuality,
     TemplateStatus,
 )
-from gatekeeper.meta.lenient import Json, child, first, millis, number, text, word
+from gatekeeper.meta.lenient import Json, child, children, first, millis, number, text, word
 
 _TAKEN = {"control_taken": True, "control_passed": False}
 _WISHES = {"stop": True, "resume": False}
@@ -109,7 +109,7 @@ def handover(change: Change) -> Event:
         return Ignored(waba_id=change.waba_id, phone_number_id=phone_number_id, field=change.field)
     people = [child(value, "sender")] if "phone_number_id" in recipient else [child(value, "sender"), recipient]
     found = [_user_in(person, "id") for person in people]
-    found += [_user_in(place) for place in (value, child(value, kind), *change.contacts)]
+    found += [_user_in(place) for place in (value, child(value, kind), *children(value, "contacts"))]
     who = named(next((user for user in found if user.known), Who()))
     return Handover(
         waba_id=change.waba_id,

@@ -59,11 +59,15 @@ def inbound(change: Change, message: Json) -> Event:
 
 
 def _wish(message: Json, kind: str | None) -> str:
-    """What a user wrote or tapped, if it may be a single word that means something: longer texts are nobody's business here."""
-    said: Any = message
-    for member in _WISHES.get(kind, ("",)):
+    said: Any = message if kind in _WISHES else ""
+    for member in _WISHES.get(kind, ()):
         said = said.get(member) if isinstance(said, dict) else None
-    return said.strip() if isinstance(said, str) and len(said) <= _LONGEST_WISH else ""
+    return wish(said) if isinstance(said, str) else ""
+
+
+def wish(said: str) -> str:
+    """What a user wrote or tapped, if it may be a single word that means something: longer texts are nobody's business here."""
+    return said.strip() if len(said) <= _LONGEST_WISH else ""
 
 
 def status(change: Change, item: Json) -> Event:
@@ -86,8 +90,8 @@ def status(change: Change, item: Json) -> Event:
         parent_user_id=None if group else who.parent_user_id,
         group=group,
         participant_id=who.wa_id or who.user_id if group else None,
-        conversation=_conversation(child(item, "conversation")) if "conversation" in item else None,
-        pricing=_pricing(child(item, "pricing")) if "pricing" in item else None,
+        conversation=conversation_of(child(item, "conversation")) if "conversation" in item else None,
+        pricing=pricing_of(child(item, "pricing")) if "pricing" in item else None,
         error_codes=_error_codes(item) if "errors" in item else (),
     )
 
@@ -148,7 +152,8 @@ def _member(change: Change, item: Json) -> Who:
     )
 
 
-def _conversation(item: Json) -> Conversation | None:
+def conversation_of(item: Json) -> Conversation | None:
+    """Read the conversation that Meta counts a message in, if it says anything of one."""
     if not item:
         return None
     return Conversation(
@@ -158,7 +163,8 @@ def _conversation(item: Json) -> Conversation | None:
     )
 
 
-def _pricing(item: Json) -> Pricing | None:
+def pricing_of(item: Json) -> Pricing | None:
+    """Read Meta's word on a price, if it says anything."""
     if not item:
         return None
     model = word(item.get("pricing_model"))

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from gatekeeper.meta import account, news, traffic
-from gatekeeper.meta.change import Change, Unreadable
+from gatekeeper.meta.change import Change, Unreadable, who_in
 from gatekeeper.meta.events import (
     AccountUpdate,
     Broken,
@@ -35,6 +35,7 @@ from gatekeeper.meta.events import (
     VolumeTier,
 )
 from gatekeeper.meta.lenient import Json, child, number, text
+from gatekeeper.meta.usual import usual_webhook
 
 __all__ = [
     "AccountUpdate",
@@ -56,6 +57,7 @@ __all__ = [
     "TemplateQuality",
     "TemplateStatus",
     "VolumeTier",
+    "decode_closely",
     "decode_webhook",
     "events_of",
 ]
@@ -89,6 +91,12 @@ class NotAWebhook(ValueError):  # noqa: N818  it says what the body is
 
 def decode_webhook(body: bytes) -> list[Event]:
     """Read a webhook's body as events, in its order; NotAWebhook when it is not a JSON object."""
+    usual = usual_webhook(body)
+    return decode_closely(body) if usual is None else usual
+
+
+def decode_closely(body: bytes) -> list[Event]:
+    """Do so item by item, whatever it holds."""
     try:
         payload = _decode(body)
     except (ValueError, RecursionError):
@@ -136,7 +144,7 @@ def _change(item: Json, waba_id: str, where: str) -> Iterator[Event]:
         waba_id=waba_id,
         phone_number_id=number(metadata.get("phone_number_id")) or "",
         own_number=text(metadata.get("display_phone_number")),
-        contacts=[contact if isinstance(contact, dict) else {} for contact in contacts] if isinstance(contacts, list) else [],
+        contacts=list(map(who_in, contacts)) if isinstance(contacts, list) else [],
     )
     if field in _SINGLES:
         try:
@@ -183,15 +191,19 @@ def _broken(change: Change, where: str, why: str) -> Broken:
 
 
 def _decode_leniently(body: bytes) -> Any:
-    """
-    Read what is JSON but for half an emoji, a stray byte or a number out of range: a thousand updates hang on it.
-
-    Numbers stay as they are written, which every reader takes.
-    """
+    """Read what is JSON but for half an emoji, a stray byte or a number out of range: a thousand updates hang on it."""
     try:
-        return json.loads(body.decode("utf-8", "replace"), parse_float=str, parse_int=str, parse_constant=_not_json)
+        return json.loads(body.decode("utf-8", "replace"), parse_float=_number, parse_int=_number, parse_constant=_not_json)
     except (ValueError, RecursionError):
         raise NotAWebhook("the body is not JSON") from None
+
+
+def _number(written: str) -> Any:
+    """A number that is out of range stays as it is written, which every reader takes."""
+    try:
+        return _decode(written)
+    except ValueError:
+        return written
 
 
 def _not_json(constant: str) -> NoReturn:

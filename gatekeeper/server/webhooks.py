@@ -24,10 +24,11 @@ from gatekeeper.settings import Webhook
 from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Labelled, Metrics
 
 _MOST = 4 << 20
-_SIGNATURE = "X-Hub-Signature-256"
+_SIGNATURE, _ENCODING = "X-Hub-Signature-256", "Content-Encoding"
 _TRACE = "gatekeeper-webhook"
 _TAKEN = 200
 _OF_TEMPLATES = (meta.TemplateStatus, meta.TemplateCategory, meta.TemplateQuality)
+_NAMES_OF_TEMPLATES = frozenset(kind.__name__ for kind in _OF_TEMPLATES)
 _MOST_TOLD = 20  # lines on bad items of one webhook: how many there were stands in its own line
 
 
@@ -81,15 +82,18 @@ class Webhooks:
         if not verify(self._secret, body, request.headers.get(_SIGNATURE)):
             return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.")
         try:
-            events = decode_webhook(unpacked(body, request.headers.get("Content-Encoding"), _MOST))
+            packed = request.headers.get(_ENCODING)
+            events = decode_webhook(unpacked(body, packed, _MOST) if packed else body)
         except TooLarge:
             return self._answer(413, f"The body is larger than {_MOST} bytes once unpacked.")
         except UnknownEncoding:
             return self._answer(415, "The Content-Encoding is not one of gzip, deflate and identity.")
         except ValueError as error:
             return self._answer(400, f"The body is not a webhook: {error}")
-        for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
-            self._log.warning(ITEM_SKIPPED, where=bad.where, why=bad.why, phone_number_id=bad.phone_number_id)
+        kinds = meta.kinds(events)
+        if meta.Broken.__name__ in kinds:
+            for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
+                self._log.warning(ITEM_SKIPPED, where=bad.where, why=bad.why, phone_number_id=bad.phone_number_id)
         try:
             settlements = await self._engine.absorb(events, now=self._now())
             await self._flushing.heard(events, now=self._now())
@@ -101,10 +105,11 @@ class Webhooks:
         if not self._forwarding.idle:
             parcel = Parcel.of(request.headers.items(), body)
             status = await self._forwarding.forward(events, parcel, heard=lambda: request.transport is not None)
-        for event in events:
-            if isinstance(event, _OF_TEMPLATES):
-                self._log.info(TEMPLATE_CHANGED, **_told(event))
-        self._log.info(WEBHOOK, events=len(events), kinds=meta.kinds(events), settled=len(settlements), status=status)
+        if not _NAMES_OF_TEMPLATES.isdisjoint(kinds):
+            for event in events:
+                if isinstance(event, _OF_TEMPLATES):
+                    self._log.info(TEMPLATE_CHANGED, **_told(event))
+        self._log.info(WEBHOOK, events=len(events), kinds=kinds, settled=len(settlements), status=status)
         return self._counted(Reply(status))
 
     def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> Reply:

@@ -100,6 +100,22 @@ def test_the_contact_beside_a_message_completes_its_names(message, contacts, exp
     assert [expected] == names(read(message, contacts=contacts))
 
 
+@pytest.mark.parametrize(
+    ("message", "contact", "expected"),
+    [
+        (TEXT, {"wa_id": PHONE, "parent_user_id": PARENT}, (PHONE, None, PARENT)),
+        (TEXT, {"wa_id": PHONE, "user_id": BSUID, "parent_user_id": PARENT}, (PHONE, BSUID, PARENT)),
+        (HIDDEN, {"user_id": BSUID, "parent_user_id": PARENT}, (None, BSUID, PARENT)),
+        ({**TEXT, "from_parent_user_id": "US.9"}, {"wa_id": PHONE, "parent_user_id": PARENT}, (PHONE, None, "US.9")),
+    ],
+)
+def test_a_parent_id_comes_from_the_contact_too(message, contact, expected):
+    """What the message itself says of it counts first."""
+    (event,) = read(message, contacts=[contact])
+
+    assert expected == (event.wa_id, event.user_id, event.parent_user_id)
+
+
 def test_contacts_in_their_places_belong_to_the_messages():
     """Where no name is shared the order of the array tells."""
     events = read(
