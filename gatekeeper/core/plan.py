@@ -50,6 +50,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     given: Given | None = None
 
 
+_NOBODYS = Sent(phone_number_id="", recipient="")
+_LONGEST_KEPT = 512  # letters of a template's name, which may be anything that a caller makes up
+
+
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
     """What forbids a send: *clock* being open, or being closed."""
 
@@ -112,8 +116,8 @@ def plan(
     found = laid.get(key) if laid is not None and finding is None else None
     if found is None or found.account is not account or found.template is not template:
         found = _laid_out(sent, account, template, book, product, market, finding, now=now, policy=policy, caller=caller)
-        if laid is not None and finding is None:
-            remember(laid, key, found)
+        if laid is not None and finding is None and len(sent.template or "") <= _LONGEST_KEPT:
+            remember(laid, key, msgspec.structs.replace(found, sent=_NOBODYS))
     watched_since = None if complete else now - book.watch_ms(day)
     return msgspec.structs.replace(found, at=now, sent=sent, watched_since=watched_since)
 

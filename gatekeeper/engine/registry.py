@@ -43,6 +43,15 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
     read_at: int
 
 
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """An account and its templates as they are known to be: *said*, on top of what is *configured*."""
+
+    configured: Account
+    said: facts.Facts
+    account: Account
+    templates: dict[tuple[str, str], Template] = {}
+
+
 class Registry:
     """What an account is and which template is what, by the configuration and by what Meta said since."""
 
@@ -52,8 +61,7 @@ class Registry:
         self._metrics = metrics
         self._accounts = {account.waba_id: account for account in accounts}
         self._facts: dict[str, _Facts] = {}
-        self._as_told: dict[str, tuple[Account, facts.Facts, Account]] = {}
-        self._templates: dict[tuple[str, str, str], tuple[Account, facts.Facts, Template | None]] = {}
+        self._as_told: dict[str, _Told] = {}
         self._reading = Reading(ledger, reader, metrics)
         self._counts: dict[str, tuple[Counter[str], Counter[str]]] = {}
         self._shown: tuple[set[str], set[str]] = set(), set()
@@ -159,18 +167,24 @@ class Registry:
 
     def _corrected(self, account: Account, kept: Kept) -> Account:
         """The account as Meta says it is: one and the same as long as nobody says anything new, since plans are kept by it."""
-        found = self._as_told.get(account.waba_id)
-        if found is None or found[0] is not account or found[1] is not kept.said:
-            found = remember(self._as_told, account.waba_id, (account, kept.said, facts.corrected(account, kept.said)))
-        return found[2]
+        return self._told(account, kept).account
 
     def _template(self, account: Account, name: str, language: str, kept: Kept) -> Template | None:
         """What is known of a template: one and the same too."""
-        key = account.waba_id, name, language
-        found = self._templates.get(key)
-        if found is None or found[0] is not account or found[1] is not kept.said:
-            found = remember(self._templates, key, (account, kept.said, facts.template(account, name, language, kept.said)))
-        return found[2]
+        told = self._told(account, kept).templates
+        found = told.get((name, language))
+        if found is None:
+            found = facts.template(account, name, language, kept.said)
+            if found is not None:  # of what callers make up nothing stays
+                told[name, language] = found
+        return found
+
+    def _told(self, account: Account, kept: Kept) -> _Told:
+        found = self._as_told.get(account.waba_id)
+        if found is None or found.configured is not account or found.said is not kept.said:
+            made = _Told(configured=account, said=kept.said, account=facts.corrected(account, kept.said))
+            found = remember(self._as_told, account.waba_id, made)
+        return found
 
     def _hold(self, account: Account, kept: Kept, *, now: int) -> None:
         self._facts[account.waba_id] = _Facts(kept=kept, read_at=now)

@@ -75,8 +75,8 @@ class Ledger:
 
     async def run(self, batch: Sequence[Call], *, behind: bool = False) -> list[Any]:
         """Run scripts in their order, in one round trip for so many; what each returns comes back. *behind*: sends go first."""
-        if len(batch) == 1:
-            return await self._at(batch[0].keys[0], [self._asked(batch[0])], behind=behind)
+        if len(batch) == 1 or (not self._cluster and 0 < len(batch) <= MOST):
+            return await self._at(batch[0].keys[0], [self._asked(call) for call in batch], behind=behind)
         answers: list[Any] = []
         for start in range(0, len(batch), MOST):
             commands = [(call.keys[0], self._asked(call)) for call in batch[start : start + MOST]]
@@ -199,6 +199,8 @@ class Ledger:
 
     async def each(self, commands: Sequence[Command]) -> list[Any]:
         """Run plain commands, each on the key that is its first argument, in one round trip for so many."""
+        if len(commands) == 1:
+            return await self._at(_text(commands[0][1]), commands)
         answers: list[Any] = []
         for start in range(0, len(commands), MOST):
             answers += await self._spread([(_text(command[1]), command) for command in commands[start : start + MOST]])

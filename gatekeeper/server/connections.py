@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from gatekeeper.server.http import HEAD_S, Head
+from gatekeeper.server.http import HEAD_S, Heads
 from gatekeeper.server.replies import fault, refusal_reply
 from gatekeeper.server.short_way import ShortWay, Taker
 
@@ -83,7 +83,7 @@ class GraphServer(web.Server):
         self._head_s = head_s
         self.short = set[ShortWay]()
         """The connections on the short way."""
-        self.heads: dict[bytes, Head] = {}
+        self.heads = Heads()
         """The heads that were read there."""
 
     def __call__(self) -> Any:

@@ -17,6 +17,8 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gatekeeper.core.caching import remember
+
 OURS = "gatekeeper-"
 # What aiohttp's client would add to a request that lacks it.
 AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -62,16 +64,51 @@ class UnknownEncoding(Exception):  # noqa: N818 - it names the body
     """A body has a content encoding that we do not read."""
 
 
+_MOST_HEADS, _LONGEST_KEPT = 1024, 2048
+
+
 class Head:
     """What stands before the body of a plain POST, but for how long that is: the same bytes mean the same again."""
 
-    __slots__ = ("headers", "onward", "path")
+    __slots__ = ("_onward", "headers", "path")
 
     def __init__(self, path: str, headers: list[tuple[str, str]]) -> None:
-        lasting = [pair for pair in headers if pair[0].lower() != "content-length"]
         self.path = path
-        self.headers = CIMultiDictProxy(CIMultiDict(lasting))
-        self.onward = upstream_headers(lasting)
+        self.headers = CIMultiDictProxy(CIMultiDict([pair for pair in headers if _lower(pair[0]) != "content-length"]))
+        self._onward: Pairs | None = None
+
+    @property
+    def onward(self) -> Pairs:
+        """The headers that go on."""
+        if self._onward is None:
+            self._onward = upstream_headers(self.headers.items())
+        return self._onward
+
+
+class Heads:
+    """The heads that came more than once, by their bytes; what never comes again, as that of a webhook, drives none of them out."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+        self._seen: dict[int, None] = {}
+        self.get = self._known.get
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def learn(self, name: bytes, head: Head) -> None:
+        """Keep a head if it is not the first time that it comes, and no long one."""
+        if len(name) > _LONGEST_KEPT:
+            return
+        if hash(name) in self._seen:
+            remember(self._known, name, head, most=_MOST_HEADS)
+        else:
+            remember(self._seen, hash(name), None, most=_MOST_HEADS)
+
+    def forget(self) -> None:
+        """Know none."""
+        self._known.clear()
+        self._seen.clear()
 
 
 class Whole:
@@ -117,7 +154,8 @@ def answer_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) 
 
 def _kept(headers: Iterable[tuple[str, str]], drop: frozenset[str]) -> list[tuple[str, str]]:
     listed = list(headers)
-    goes, has_connection = _going(tuple([name for name, _ in listed]), drop)
+    names = tuple([name for name, _ in listed])
+    goes, has_connection = (_going if sum(map(len, names)) <= _LONGEST_KEPT else _going.__wrapped__)(names, drop)
     kept = list(compress(listed, goes))
     if not has_connection:
         return kept

@@ -22,6 +22,7 @@ from gatekeeper.server.http import NO_BODY, Pairs, head_of, tls
 
 MOST_ANSWER = 4 << 20
 _MOST_HEAD = 32 << 10
+_LONGEST_KEPT = 8 << 10
 _MOST_BYTES = 2 * MOST_ANSWER  # with heads, and what frames the chunks of a body
 _KEPT_S = 15.0  # so long a connection is kept without a request; most servers do so for longer
 _NAMES_S = 60.0  # so long a looked-up address holds
@@ -257,7 +258,8 @@ class Lines:
 
 def _written(method: str, path: str, host: str, headers: Pairs, body: bytes | None) -> bytes:
     """A request as it goes over the wire."""
-    head = _head(method, path, host, headers)
+    long = len(path) + sum([len(name) + len(value) for name, value in headers]) > _LONGEST_KEPT
+    head = (_head.__wrapped__ if long else _head)(method, path, host, headers)
     return head + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 

@@ -35,7 +35,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     """An answer as it is given again."""
 
     status: int
-    reason: str | None
+    reason: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
@@ -140,7 +140,7 @@ class Repeats:
 
 def _keeping(reply: Reply) -> bytes:
     headers = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in reply.headers]
-    return msgspec.msgpack.encode(Kept(reply.status, reply.reason, headers, reply.body))
+    return msgspec.msgpack.encode(Kept(reply.status, reply.words, headers, reply.body))
 
 
 def _again(kept: Kept) -> Reply:

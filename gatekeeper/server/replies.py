@@ -13,7 +13,7 @@ from gatekeeper.core.vocabulary import Refusal
 from gatekeeper.meta.graph_errors import refusal_body
 from gatekeeper.server.http import NO_BODY, head_of
 
-_JSON = "application/json; charset=utf-8"
+_JSON, _GRAPHS = "application/json", "application/json; charset=utf-8"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -33,12 +33,16 @@ class Reply(msgspec.Struct):
     @classmethod
     def json(cls, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
         """An answer of our own."""
-        return cls(status, body, [("Content-Type", _JSON), *(headers or {}).items()])
+        return cls(status, body, [*({"Content-Type": _JSON} | dict(headers or {})).items()])
+
+    @property
+    def words(self) -> str:
+        """What stands behind the status."""
+        return _PHRASES.get(self.status, "") if self.reason is None else self.reason
 
     def written(self, date: str, *, last: bool) -> bytes:
         """As it goes over the wire; *date* is for one that has none."""
-        reason = _PHRASES.get(self.status, "") if self.reason is None else self.reason
-        lines = [f"HTTP/1.1 {self.status} {reason}", *map(": ".join, self.headers)]
+        lines = [f"HTTP/1.1 {self.status} {self.words}", *map(": ".join, self.headers)]
         if self.status not in NO_BODY:
             lines.append(f"Content-Length: {len(self.body)}")
         if last:
@@ -55,7 +59,8 @@ class Reply(msgspec.Struct):
 
 def refusal_reply(refusal: Refusal, *, trace: str, headers: Mapping[str, str] | None = None, details: str | None = None) -> Reply:
     """Answer as Graph would refuse."""
-    return Reply.json(refusal_body(refusal, trace=trace, details=details), status=refusal.http_status, headers=headers)
+    body = refusal_body(refusal, trace=trace, details=details)
+    return Reply.json(body, status=refusal.http_status, headers={"Content-Type": _GRAPHS, **(headers or {})})
 
 
 def fault(status: int, title: str, details: str) -> Refusal:

@@ -17,13 +17,11 @@ from typing import Any, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from gatekeeper.core.caching import remember
-from gatekeeper.server.http import BODY_S, HEAD_S, Head, Whole
+from gatekeeper.server.http import BODY_S, HEAD_S, Head, Heads, Whole
 from gatekeeper.server.replies import Reply
 
 _KEPT_S = 3630.0  # aiohttp's own: longer than the proxies in front of us keep theirs
 _LONGEST_HEAD, _MOST_HEADERS, _LONGEST = 8190, 128, 256 << 10  # the first two are aiohttp's own
-_MOST_HEADS = 1024
 _MOST_DIGITS = len(str(_LONGEST))
 _BREAK, _END = b"\r\n", b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *([0-9]{1,%d})\r\n" % _MOST_DIGITS)
@@ -54,14 +52,14 @@ class ShortWay(asyncio.Protocol):
         taker: Taker,
         long_way: Callable[[], asyncio.Protocol],
         all_short: set[ShortWay],
-        heads: dict[bytes, Head],
+        heads: Heads,
         *,
         head_s: float,
     ) -> None:
         """
         *long_way* makes the protocol that takes over; *all_short*: where this one is while it is not taken over.
 
-        *heads*: those of plain requests as they came, but for the digits of their length. Who sends often sends the same one.
+        *heads*: those of plain requests, by how they came but for the digits of their length. Who sends often sends the same one.
         """
         self._taker = taker
         self._heads = heads
@@ -172,9 +170,11 @@ class ShortWay(asyncio.Protocol):
         )
 
     def _learned(self) -> Head:
-        """The head that was read, which is known from now on."""
+        """The head that was read."""
         head, (name, _, _) = Head(self._path, self._headers), _measured(self._begun)
-        return remember(self._heads, name, head, most=_MOST_HEADS) if name else head
+        if name:
+            self._heads.learn(name, head)
+        return head
 
     def _wait(self) -> None:
         """The rest of its body comes in a piece of its own."""

@@ -223,6 +223,63 @@ async def test_grace_is_over_at_some_time(serve, wire):
     assert took < 5
 
 
+def template_to(number, *lines):
+    """A template on its way, plain or in chunks."""
+    body = json.dumps(
+        {"messaging_product": "whatsapp", "to": number, "type": "template", "template": {"name": "a", "language": {"code": "en"}}}
+    ).encode()
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if CHUNKED in lines else body
+    length = [] if CHUNKED in lines else [b"Content-Length: %d" % len(body)]
+    return b"\r\n".join([b"POST /v23.0/%b/messages HTTP/1.1" % NUMBER.encode(), b"Host: x", *lines, *length, b"", framed])
+
+
+CHUNKED, PATIENT = b"Transfer-Encoding: chunked", b"X-Patient: 1"
+
+
+async def test_at_the_end_every_send_has_one_line_and_keeps_what_it_holds(serve, wire, redis, redis_url):
+    """Answered within the grace or broken off, its caller still there or gone, by whichever way it came: nothing else is said of it."""
+    go, taken = asyncio.Event(), []
+
+    async def either(head, reader, writer):
+        await reader.readexactly(int(head["Content-Length"]))
+        taken.append(head)
+        nth = len(taken)
+        if head["X-Patient"] is None:
+            await reader.read()
+            return
+        await go.wait()
+        answer = b'{"messages":[{"id":"wamid.%d"}]}' % nth
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+    wire.script = either
+    gate = await serve(wire.url, ledger={"url": redis_url}, server={"grace": "500ms"})
+    host, port = gate.url.removeprefix("http://").split(":")
+    kinds = [(patient, chunked, stays) for patient in ([PATIENT], []) for chunked in ([CHUNKED], []) for stays in (True, False)]
+    open_ = []
+    for n, (patient, chunked, stays) in enumerate(kinds):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(template_to(f"49151000000{n:02d}", *patient, *chunked))
+        await eventually(lambda seen=n: len(taken) > seen)
+        if stays:
+            open_.append((reader, writer))
+        else:
+            writer.close()
+    gate.process.send_signal(signal.SIGTERM)
+    await eventually(lambda: refuses(gate.url))
+    go.set()
+    status = await gate.ended()
+    heard = [(await reader.read()).partition(b"\r\n")[0] for reader, _ in open_]
+    for _, writer in open_:
+        writer.close()
+    states = [[redis.hget(key, "state") for key in redis.scan_iter(f"gk:*:{kind}:*")] for kind in ("message", "reservation")]
+    told = [line["upstream_status"] for line in gate.logged("decision")]
+
+    assert (0, [b"HTTP/1.1 200 OK"] * 2 + [b""] * 2) == (status, heard)
+    assert {"started", "decision", "stopped"} == {line["event"] for line in gate.lines}
+    assert [200] * 4 + [None] * 4 == sorted(told, key=lambda one: one is None)
+    assert [[b"accepted"] * 4, [b"reserved"] * 4] == states
+
+
 async def test_an_idle_connection_does_not_hold_up_the_end(serve, graph):
     """A caller that keeps its connection open has nothing in flight."""
     gate = await serve(graph.url)

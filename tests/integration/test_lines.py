@@ -606,6 +606,41 @@ async def test_a_request_goes_out_as_it_was_given(opened, wire):
     ] == heard
 
 
+ALIKE = [
+    {},
+    {"headers": [("X-A", "1")]},
+    {"headers": [("X-a", "1")]},
+    {"headers": [("X-A", "2")]},
+    {"headers": [("X-A", "1"), ("X-B", "2")]},
+    {"headers": [("X-B", "2"), ("X-A", "1")]},
+    {"headers": [("X-A", "1: X-B: 2")]},
+    {"method": "PUT"},
+    {"path": PATH + "?"},
+    {"body": None},
+    {"body": b""},
+    {"body": b"x" * 100},
+]
+
+
+async def test_a_request_like_one_before_is_its_own(opened, wire):
+    """Whichever of them went out before."""
+    lines = opened()
+    for asked in [*ALIKE, *reversed(ALIKE)]:
+        await ask(lines, **{"body": b"y"} | asked)
+    heard = [(one.line, one.headers, one.body) for one in wire.arrived]
+    expected = [
+        (
+            f"{asked.get('method', 'POST')} {asked.get('path', PATH)} HTTP/1.1",
+            [*asked.get("headers", ()), *([] if body is None else [("Content-Length", str(len(body)))])],
+            body or b"",
+        )
+        for asked in ALIKE
+        for body in [asked.get("body", b"y")]
+    ]
+
+    assert [*expected, *reversed(expected)] == [(line, headers[1:], body) for line, headers, body in heard]
+
+
 @pytest.mark.parametrize(
     ("url", "host", "port"),
     [

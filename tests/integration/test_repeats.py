@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import msgspec
 import pytest
 from aiohttp import web
 from conftest import SENDS, USER
@@ -94,6 +96,56 @@ async def test_a_refusal_is_kept(house, graph):
 
     assert ((400, 132015), 0) == (first.error, len(graph.arrived))
     assert (first.body, "true") == (again.body, again["Gatekeeper-Idempotent-Replay"])
+
+
+async def test_a_refusal_of_ours_is_kept_with_the_words_behind_its_status(house, redis):
+    """A gate of the version before reads no answer without them."""
+    await house.send({**TEMPLATE, "template": {"name": "on_hold", "language": {"code": "en_US"}}}, KEY)
+    [key] = list(redis.scan_iter("gk:*:repeat:*"))
+    status, words, *_ = msgspec.msgpack.decode(redis.hget(key, "answer"))
+
+    assert (400, "Bad Request") == (status, words)
+
+
+async def by_both_ways(house, body):
+    """A repeat as it is heard: plain, and in chunks."""
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    plain = await house.ask("POST", SENDS, [KEY], body)
+    long = await house.ask("POST", SENDS, [KEY, ("Transfer-Encoding", "chunked")], chunked)
+    return [(one.line, sorted(pair for pair in one.headers if pair[0] != "Date"), one.body) for one in (plain, long)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "start", "headers"),
+    [
+        pytest.param([200, "OK", [[b"X-A", b"1"], [b"x-a", b"\xc3\x96"]], b"{}"], "HTTP/1.1 200 OK", 3, id="Meta's"),
+        pytest.param([299, "", [], b"{}"], "HTTP/1.1 299 ", 1, id="without a word"),
+        pytest.param([204, "No Content", [], b""], "HTTP/1.1 204 No Content", 0, id="without a body"),
+        pytest.param([200, "Fine", [[b"Server", b"Meta"]], b""], "HTTP/1.1 200 Fine", 2, id="their server"),
+        pytest.param([404, "No", [[b"Content-Type", b"text/plain"]], b"no"], "HTTP/1.1 404 No", 2, id="a word of their own"),
+    ],
+)
+async def test_whatever_was_kept_is_said_again_by_both_ways(kept, start, headers, house, graph, redis):
+    """By the version before, which always kept words behind the status, or by this one."""
+    body = json.dumps(TEMPLATE).encode()
+    await house.ask("POST", SENDS, [KEY], body)
+    [key] = list(redis.scan_iter("gk:*:repeat:*"))
+    redis.hset(key, "answer", msgspec.msgpack.encode(kept))
+    plain, long = await by_both_ways(house, body)
+
+    assert (long, 1) == (plain, len(graph.arrived))
+    assert (start, kept[3], headers + 1) == (plain[0], plain[2], len(plain[1]))
+
+
+@pytest.mark.parametrize("name", ["order_update", "on_hold"])
+async def test_an_answer_is_repeated_alike_by_both_ways(name, house, graph):
+    """One of Meta's, and a refusal of ours."""
+    body = json.dumps({**TEMPLATE, "template": {"name": name, "language": {"code": "en_US"}}}).encode()
+    first = await house.ask("POST", SENDS, [KEY], body)
+    plain, long = await by_both_ways(house, body)
+    again = sorted([*(pair for pair in first.headers if pair[0] != "Date"), ("Gatekeeper-Idempotent-Replay", "true")])
+
+    assert [(first.line, again, first.body)] * 2 == [plain, long]
 
 
 async def test_an_unknown_outcome_is_told_honestly(bare, wire):

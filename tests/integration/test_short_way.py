@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
+import random
 import socket
 import weakref
 
@@ -187,7 +189,7 @@ async def test_a_request_may_be_cut_anywhere(name, known, served):
     heard = {}
     for pieces in [*cuts, [bytes([byte]) for byte in whole]]:
         if not known:
-            served.server.heads.clear()
+            served.server.heads.forget()
         async with served.connected() as (reader, writer):
             for piece in pieces:
                 writer.write(piece)
@@ -345,6 +347,102 @@ async def test_both_ways_say_the_same(name, pieces):
                 heard.append(400 if one.status == 400 and pieces == 2 else (one.line, told, one.body))
 
     assert heard[1] == heard[0]
+
+
+BODIES = [b"", b"hi", b"x" * 130, b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\nabc", b"0\r\n\r\n", short(b"within")]
+LENGTHS = [b"Content-Length: %d"] * 4 + [
+    b"content-length:%d",
+    b"Content-Length: 0%d",
+    b"Content-Length:   %d",
+    b"CONTENT-LENGTH: %d",
+]
+BROKEN = [b"Content-Length: %d ", b"Content-Length: %d\r\n 1", b"Content-Length: +%d", b"Content-Length: \r\nContent-Length: %d"]
+LINES = [
+    b"X-A: 1",
+    b"X-A:",
+    b"Authorization: Bearer a",
+    b"Authorization: Bearer b",
+    b"X-B: Content-Length: 3",
+    b"Content-Length:",
+]
+BEHIND = [b"\r\n", b"\r", b"\n", b"P", b"\0", short(b"behind")]
+ODD_BYTES = b"\r\n \t:\0" + b"059aC\xff"
+
+
+def drawn_request(drawn):
+    """One that is mostly plain, and mostly one that came before but for its body."""
+    body = drawn.choice(BODIES)
+    wrong = drawn.choice([1, -1, 2]) if drawn.random() < 0.05 else 0
+    lines = [drawn.choice(LENGTHS if drawn.random() < 0.93 else BROKEN) % max(len(body) + wrong, 0)]
+    if drawn.random() < 0.4:
+        lines.insert(drawn.randrange(2), drawn.choice(LINES[:-1] if drawn.random() < 0.9 else LINES))
+    whole = post(*lines, body=body, target=drawn.choice([b"/short", b"/short", b"/short2"]))
+    if drawn.random() < 0.1:
+        at = drawn.randrange(len(whole))
+        whole = whole[:at] + bytes([drawn.choice(ODD_BYTES)]) + whole[at + drawn.randrange(2) :]
+    return whole + (drawn.choice(BEHIND) if drawn.random() < 0.15 else b"")
+
+
+def drawn_pieces(drawn):
+    """What somebody says on one connection, mostly cut where a body begins, or within it."""
+    for whole in (drawn_request(drawn) for _ in range(drawn.randrange(1, 5))):
+        begins = whole.find(b"\r\n\r\n") + 4
+        cuts = {drawn.choice([begins, drawn.randrange(begins, len(whole) + 1)]) for _ in range(drawn.choice([0, 0, 1, 1, 3]))}
+        cuts |= {drawn.randrange(len(whole))} if drawn.random() < 0.05 else set()
+        yield from (whole[a:b] for a, b in itertools.pairwise([0, *sorted(cuts), len(whole)]) if a < b)
+
+
+async def conversation(served, pieces):
+    async with served.connected() as (reader, writer):
+        for piece in pieces:
+            if not reader._eof:  # what is written behind the end would overtake the last answer
+                writer.write(piece)
+                await tick(8)
+        await tick(20)
+        if not reader._eof:
+            writer.write_eof()
+        return [answer.heard if answer.status == 201 else answer.status for answer in await answers_until_the_end(reader)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_head_that_came_before_changes_nothing(seed):
+    """Whoever said it, and whatever is said then: each request is heard as aiohttp hears it, which has seen no other."""
+    drawn = random.Random(seed)
+    heard, differing = set(), []
+    async with (
+        asyncio.timeout(60),
+        Served().running() as served,
+        Served(short=False).running() as plain,
+    ):
+        for _ in range(80):
+            pieces = list(drawn_pieces(drawn))
+            ours = await conversation(served, pieces)
+            theirs = without_way_but_400(await conversation(plain, pieces))
+            heard.update(str(one).partition(" ")[0] for one in ours)
+            ours = without_way_but_400(ours)
+            if ours[-1:] == theirs[-1:] == [400]:  # aiohttp may have begun to answer when it sees what is wrong
+                theirs = [*theirs[: len(ours) - 1], 400]
+            differing += [(pieces, ours, theirs)] * (ours != theirs)
+        known = len(served.server.heads)
+
+    assert [] == differing
+    assert {"short", "long", "400"} == heard
+    assert known > 10
+
+
+async def test_only_a_head_that_comes_again_is_kept(served):
+    """What comes once, as that of a webhook with its signature, drives none of them out; a long one is not kept at all."""
+    async with served.connected() as (reader, writer):
+        for lines in ([], [], *([b"X-A: %d" % n] for n in range(1100)), [b"X-B: " + b"b" * 4000], [b"X-B: " + b"b" * 4000]):
+            writer.write(short(b"hi", *lines))
+            await answer_of(reader)
+        kept = list(served.server.heads._known)
+
+    assert [short(b"hi")[: -len(b"\r\n\r\nhi")].replace(b"Content-Length: 2", b"Content-Length: ")] == kept
+
+
+def without_way_but_400(heard):
+    return [one if isinstance(one, int) else one.partition(" ")[2] for one in heard]
 
 
 async def test_a_length_beyond_all_numbers_is_no_ones_fault(served):
@@ -597,6 +695,14 @@ SAID_BY_META = {
     "204": b"HTTP/1.1 204 No Content\r\n\r\n",
     "304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
     "400": b"HTTP/1.1 400 Bad\r\nConnection: close, X-Gone\r\nX-Gone: 1\r\nContent-Length: 2\r\n\r\n{}",
+    "beyond ASCII": b"HTTP/1.1 200 O\xc3\x96\r\nX-A: \xc3\x96\r\nContent-Length: 2\r\n\r\n{}",
+    "no reason": b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\n{}",
+    "an unheard-of status": b"HTTP/1.1 299 \r\nDATE: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Length: 2\r\n\r\n{}",
+    "a high status": b"HTTP/1.1 999 Oh\r\nContent-Length: 2\r\n\r\n{}",
+    "205": b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+    "headers of ours": b"HTTP/1.1 200 OK\r\nGatekeeper-Verdict: x\r\nServer-Timing: a\r\nContent-Length: 2\r\n\r\n{}",
+    "empty values": b"HTTP/1.1 200 OK\r\nX-A:\r\nContent-Type:\r\nContent-Length: 2\r\n\r\n{}",
+    "another coding": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
     "500": b"HTTP/1.1 500 Oh No\r\nContent-Length: 0\r\n\r\n",
     "garbage": b"garbage",
     "a zero in the reason": b"HTTP/1.1 200 O\0K\r\nContent-Length: 2\r\n\r\n{}",
@@ -700,6 +806,41 @@ async def test_a_send_whose_caller_hung_up_comes_to_its_end(gate, wire):
         settled,
     )
     assert 200 == following.status
+
+
+async def test_nobody_gets_what_is_anothers(gate, wire):
+    """Many callers whose requests differ in little send at once, again and again: each one's own goes out, with its own body."""
+    echoed = []
+
+    async def script(one, reader, writer):
+        body = await reader.readexactly(int(one["Content-Length"]))
+        echoed.append((one["Authorization"], one["X-A"], one["Gatekeeper-Caller"], json.loads(body)["biz_opaque_callback_data"]))
+        answer = json.dumps({"error": {"code": 1, "message": echoed[-1][3]}}).encode()
+        writer.write(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+    async def caller(n):
+        heard = []
+        async with gate.connected() as (reader, writer):
+            for nth in range(6):
+                told = f"{n}" * (1 + (nth * 37) % 101)
+                body = json.dumps(json.loads(ALLOWED) | {"biz_opaque_callback_data": told}).encode()
+                own = [b"Authorization: Bearer %d" % (n % 4), b"X-A: %d" % (n % 3), b"Gatekeeper-Caller: c%d" % n]
+                whole = post(own[0], sized(body), *own[1:], body=body)
+                for piece in [whole] if nth % 2 else [whole[: -len(body)], body]:
+                    writer.write(piece)
+                    await tick(n % 5)
+                answer = await gate.read_message(reader)
+                heard.append(answer.json["error"]["message"] == told)
+        return heard
+
+    wire.script = script
+    asyncio.get_running_loop().slow_callback_duration = PATIENCE_S  # of which it would complain
+    heard = await asyncio.gather(*(caller(n) for n in range(8)))
+    callers = {line["caller"] for line in gate.logged("decision")}
+
+    assert [[True] * 6] * 8 == heard
+    assert {(f"Bearer {n % 4}", f"{n % 3}", None, str(n)) for n in range(8)} == {(*one[:3], one[3][0]) for one in echoed}
+    assert (48, {f"c{n}" for n in range(8)}) == (len(echoed), callers)
 
 
 async def test_a_gate_that_leaves_says_so_with_its_next_answer(gate, wire):
