@@ -188,13 +188,15 @@ class _Unbroken:
             self._file = stream.fileno()
 
     def write(self, left: bytes) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             if self._file is None:
                 self._stream.write(left.decode())
                 self._stream.flush()
                 return
             while left:
                 left = left[os.write(self._file, left) :]
+        except (OSError, ValueError):
+            return
 
     def flush(self) -> None:
         """Nothing is kept back."""
