@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from gatekeeper.core.caching import remember
 
@@ -81,7 +81,7 @@ class Head:
     def onward(self) -> Pairs:
         """The headers that go on."""
         if self._onward is None:
-            self._onward = upstream_headers(self.headers.items())
+            self._onward = _plain(self.headers)
         return self._onward
 
 
@@ -131,9 +131,11 @@ Request: TypeAlias = web.BaseRequest | Whole
 
 def onward(request: Request) -> Pairs:
     """The headers of a send that go on."""
-    if isinstance(request, Whole):
-        return request.head.onward
-    return upstream_headers((str(name), value) for name, value in request.headers.items())  # aiohttp's names are no plain strings
+    return request.head.onward if isinstance(request, Whole) else _plain(request.headers)
+
+
+def _plain(headers: MultiMapping[str]) -> Pairs:
+    return upstream_headers((str(name), value) for name, value in headers.items())  # a multidict's names are no plain strings
 
 
 def upstream_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
