@@ -10,7 +10,7 @@ KEYS[3]  parked       LIST   gk:{P}:parked:<wamid>
 KEYS[4]  spend        HASH   gk:{P}:spend:<waba_id>:<day>
 ARGV[1]  state        string gatekeeper.core.reservation:State
 ARGV[2]  cell         string what of the bill it belongs to (gatekeeper.core.bill:Cell)
-ARGV[3]  quote        int    micro-units; -1 unknown
+ARGV[3]  quote        string micro-units; -1 unknown
 ARGV[4]  lifetime     int    milliseconds that the bill is kept
 Returns  list         the parked statuses, oldest first
 Writes   only when the reservation is there
@@ -18,7 +18,7 @@ Expires  the message keeps the reservation's lifetime
 ]]
 
 local reservation_key, message_key, parked_key, spend_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local state, cell, quote, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local state, cell, quote, lifetime = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 -- Who asks again did not hear the answer.
 if redis.call('EXISTS', message_key) == 1 then return redis.call('LRANGE', parked_key, '0', '-1') end
@@ -27,10 +27,10 @@ if redis.call('EXISTS', reservation_key) == 0 then return {} end
 -- Take it all.
 redis.call('RENAME', reservation_key, message_key)
 redis.call('HSET', message_key, 'state', state, 'spend', spend_key, 'quote', quote)
-book(spend_key, 'p', cell, quote, '1')
-local place = redis.call('HGET', message_key, 'turn')
-if place then redis.call('HINCRBY', spend_key, 'a#' .. cell, '1') end
-if place == '1' then redis.call('HINCRBY', spend_key, 't#' .. cell, '1') end
-book(spend_key, 'o', '', quote, '1')
-keep(spend_key, lifetime)
+book(spend_key, 'p', cell, quote + 0, '1')
+local turn = redis.call('HGET', message_key, 'turn')
+if turn then redis.call('HINCRBY', spend_key, 'a#' .. cell, '1') end
+if turn and (' ' .. turn):sub(-2) == ' 1' then redis.call('HINCRBY', spend_key, 't#' .. cell, '1') end
+book(spend_key, 'o', '', quote + 0, '1')
+outlive(spend_key, lifetime)
 return redis.call('LRANGE', parked_key, '0', '-1')  -- they stay until they expire: the answer may not arrive

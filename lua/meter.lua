@@ -17,7 +17,7 @@ local meter_key = KEYS[1]
 local source, units, lifetime = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local counts = redis.call('HMGET', meter_key, 'settled', 'opening', 'told')
-local settled, opening, told = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
+local settled, opening, told = number(counts, 1), number(counts, 2), number(counts, 3)
 if source == 'told' then
   units = math.max(units, told)
   opening = math.max(opening, units - settled)

@@ -1,8 +1,8 @@
 --[[
 prelude: what scripts share, put by the loader before each that uses it.
 
-Owns     how the clocks of a thread are stored and read, and which case is the first that holds
-Never    what a clock, a price or a meter means
+Owns     how the clocks of a thread are stored and read, and how long a key lives
+Never    what a clock means
 
 A thread is a hash. A clock `x` of it has the fields
   x    open until         x<   opened at         x!   denied at: openings up to then never counted
@@ -16,10 +16,10 @@ A number that never differs is passed to a command as text: Redis prints every o
 
 local spread = unpack  -- Lua's own
 local pack, unpack = cmsgpack.pack, cmsgpack.unpack
-local UNKNOWN, ANY = -1, -1
+local UNKNOWN = -1
 
--- What a list holds: values, or rows that are packed themselves.
-local function rows(packed) return {unpack(packed)} end
+-- What a list holds: values, or rows that are packed themselves; of a flat one their fields, one row after the other.
+local function rows(packed) return packed ~= '' and {unpack(packed)} or {} end
 
 local function fields(key)
   local flat, found = redis.call('HGETALL', key), {}
@@ -29,8 +29,9 @@ end
 
 -- The key and fields of the thread that *key* leads to, and how exactly the last name on the way tells its user; nil without a way.
 local function thread(key)
-  local found, seen, exact = fields(key), {}, nil
+  local found, seen, exact = fields(key), nil, nil
   while found.link do
+    seen = seen or {}
     if seen[key] then return key, {}, exact end  -- a ring: nothing makes one, and it must not hang us
     seen[key] = true
     key, exact = found.link, tonumber(found.exact or 0)
@@ -42,7 +43,11 @@ end
 -- The recipient that a thread is of.
 local function name_of(thread_key) return thread_key:match('^gk:{.-}:thread:%d+:(.*)$') or thread_key end
 
-local function number(clocks, field) return tonumber(clocks[field] or 0) end
+-- A field as a number, 0 without one; arithmetic reads it in half the time of `tonumber`.
+local function number(clocks, field)
+  local text = clocks[field]
+  return text and text + 0 or 0
+end
 
 local function confirmed(clocks, x)
   local since = number(clocks, x .. '<')
@@ -56,14 +61,16 @@ local function assumed(clocks, x) return number(clocks, x .. '?') end
 local function open_clocks(clocks, now)
   local certain, expected, flat = {}, {}, {}
   for field in pairs(clocks) do
-    local x = field:match('^([%w:_]+)%??$')
+    local sign = field:sub(-1)
+    local x = (sign == '<' or sign == '?') and field:sub(1, -2)
     if x and not expected[x] then
-      local known, hoped = confirmed(clocks, x), assumed(clocks, x)
+      local known, hoped = confirmed(clocks, x), number(clocks, x .. '?')
       if known > now then certain[x] = known end
       if known > now or hoped > now then
-        expected[x] = math.max(known, hoped)
+        local ends = known > hoped and known or hoped
+        expected[x] = ends
         flat[#flat + 1] = x
-        flat[#flat + 1] = expected[x]
+        flat[#flat + 1] = ends
       end
     end
   end
@@ -76,33 +83,7 @@ local function keep(key, span)
   if span > redis.call('PTTL', key) then redis.call('PEXPIRE', key, span) end
 end
 
--- The first case from *first* on that holds: its index and the clock that made it hold. *open* says whether a clock is open.
-local function pick(cases, first, open, certain)
-  for i = first, #cases do
-    local needs, unconfirmed = unpack(cases[i])
-    if not (certain and unconfirmed) then
-      if needs == '' then return i end
-      for _, x in ipairs(rows(needs)) do
-        if open(x) then return i, x end
-      end
-    end
-  end
-  return 0
-end
-
--- What a case costs; what its meter reads, namely what was settled, by us or before us, and unless *settled_only* what is reserved; and
--- what Meta told that it reads.
-local function priced(case, settled_only)
-  local _, _, tariff, meter = unpack(case)
-  local reading, told = 0, 0
-  if meter > 0 then
-    local counts = redis.call('HMGET', KEYS[meter], 'settled', 'opening', 'reserved', 'told')
-    reading = tonumber(counts[1] or 0) + tonumber(counts[2] or 0) + (settled_only and 0 or tonumber(counts[3] or 0))
-    told = tonumber(counts[4] or 0)
-  end
-  local steps = rows(tariff)  -- up to which reading, and the price, in turn
-  for i = 1, #steps, 2 do
-    if steps[i] == ANY or reading < steps[i] then return steps[i + 1], reading, told end
-  end
-  return UNKNOWN, reading, told
+-- Let a counter live *span* more milliseconds, or a little less: not each of those that count has to say so anew.
+local function outlive(key, span)
+  if redis.call('PTTL', key) < span - span / 8 / 8 then redis.call('PEXPIRE', key, span) end
 end

@@ -8,24 +8,22 @@ KEYS[1]  record       HASH    gk:{P}:message:<wamid>, or gk:{P}:reservation:<id>
 KEYS[2]  thread       HASH    gk:{P}:thread:<phone_number_id>:<recipient>
 KEYS[3]  spend        HASH    gk:{P}:spend:<waba_id>:<day>
 KEYS[4…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
-ARGV[1]  at           int     Unix milliseconds of the delivery or failure
-ARGV[2]  move         msgpack gatekeeper.ledger.shapes:Move, its fields in a row
+ARGV[1]  move         msgpack gatekeeper.ledger.shapes:Move, its fields in a row
 Returns  msgpack gatekeeper.core.settlement:Settled, its fields in a row
 Writes   only when the current state is one of `leaving`
 Expires  every key that it writes
 ]]
 
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
-local at, move = tonumber(ARGV[1]), ARGV[2]
+local move = ARGV[1]
 
-local id, leaving, to, member, cases, own, lengths, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime = unpack(move)
+local at, id, leaving, to, member, cases, own, lengths, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime = unpack(move)
 
-local member_field = 'member:' .. member
-local state, quote, spent, held_meter, holds, heard = spread(
-  redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds', member_field)
-)
+local state, quote, spent, held_meter, holds = spread(redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds'))
+local member_field = member ~= '' and 'member:' .. member
+local heard = member_field and redis.call('HGET', record_key, member_field)
 if not state or not within(leaving, state) or heard then
-  return pack('ignored', 0, 0, UNKNOWN, 0, UNKNOWN, {})
+  return '\145' .. pack('ignored')
 end
 
 local clocks
@@ -51,20 +49,22 @@ local function open(x)
   return early(x, lengths[x])
 end
 
-local chosen, by, cost, reading, own_case, own_cost = 0, nil, UNKNOWN, 0, 0, UNKNOWN
-local joined = {}
+local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
+local by, meter, opens, length, cell, terms, own_terms, _
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
-  chosen, by = pick(cases, 1, open)
-  cost, reading = priced(cases[chosen], true)
-  local needs = unpack(cases[chosen])
-  for _, x in ipairs(rows(needs)) do
+  local settled = {}
+  chosen, terms, by = pick(cases, 1, open)
+  cost, reading, _, meter, opens, length, cell = priced(terms, settled)
+  own_case, own_terms = pick(own, 1, open)
+  own_cost = own_case > 0 and priced(own_terms, settled) or cost
+  local i = 4 * chosen - 3
+  local needs, others = cases[i], cases[i + 1]
+  if open(needs) then joined[1] = needs end
+  for _, x in ipairs(rows(others)) do
     if open(x) then joined[#joined + 1] = x end
   end
-  own_case = pick(own, 1, open)
-  own_cost = own_case > 0 and priced(own[own_case], true) or cost
 end
-local _, _, _, meter, opens, length, cell = unpack(cases[chosen] or '')
 
 -- Take it all.
 local function confirm(x, span)
@@ -78,25 +78,26 @@ local function confirm(x, span)
 end
 
 local left = give_back(held_meter, holds, chosen > 0, cost, at)
+if chosen == 0 then unanswer(spread(redis.call('HMGET', record_key, 'thread', 'turn'))) end
 if spent then  -- on the day that it was sent it is no longer open
-  book(spent, 'o', '', tonumber(quote), '-1')
-  keep(spent, spend_lifetime)
+  book(spent, 'o', '', quote + 0, '-1')
+  if spent ~= spend_key or chosen == 0 then outlive(spent, spend_lifetime) end
 end
-if lifetime == 0 then
+if lifetime == '0' then
   redis.call('DEL', record_key)
 elseif member == '' then
   redis.call('HSET', record_key, 'state', to)
-  redis.call('HDEL', record_key, 'meter', 'spend', 'holds')
+  redis.call('HDEL', record_key, 'meter', 'spend', 'holds', 'turn')
   redis.call('PEXPIRE', record_key, lifetime)
 else  -- a group's record waits for its other members
   redis.call('HSET', record_key, member_field, '1')
   if holds then redis.call('HSET', record_key, 'holds', pack(left)) end
-  redis.call('HDEL', record_key, 'meter', 'spend')
+  redis.call('HDEL', record_key, 'meter', 'spend', 'turn')
 end
 
 if chosen > 0 then
   book(spend_key, 's', cell, cost, '1')
-  keep(spend_key, spend_lifetime)
+  outlive(spend_key, spend_lifetime)
   if opens ~= '' then
     confirm(opens, length)
     -- What made it open is used up by it: an ad is answered once.
@@ -106,14 +107,14 @@ if chosen > 0 then
   end
   if meter > 0 then
     redis.call('HINCRBY', KEYS[meter], 'settled', '1')
-    keep(KEYS[meter], meter_lifetime)
+    outlive(KEYS[meter], meter_lifetime)
   end
 end
 for field, by_id in pairs(clocks) do
   if by_id == id and field:sub(-1) == '&' then
     local x = field:sub(1, -2)
     redis.call('HDEL', thread_key, field, x .. '?')
-    if chosen == 0 and lifetime > 0 then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
+    if chosen == 0 and lifetime ~= '0' then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
-return pack('moved', chosen, reading, cost, own_case, own_cost, joined)
+return '\151' .. pack('moved', chosen, reading, cost, own_case, own_cost, joined)

@@ -22,21 +22,21 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """
 
     status: str
-    bar: int
-    unseen: bool
-    cold: bool
-    case: int
-    reading: int
-    told: int
-    cost: int
-    sure: int
-    most: int
-    open: tuple[str | int, ...]
-    rule: int
-    guard: int
-    wait: int
-    warned: tuple[int, ...]
-    looked: tuple[tuple[int, int], ...]
+    cold: bool = False
+    case: int = 0
+    reading: int = 0
+    told: int = 0
+    cost: int = 0
+    sure: int = 0
+    most: int = 0
+    open: tuple[str | int, ...] = ()
+    looked: tuple[tuple[int, int], ...] = ()
+    bar: int = 0
+    unseen: bool = False
+    rule: int = 0
+    guard: int = 0
+    wait: int = 0
+    warned: tuple[int, ...] = ()
 
     def nth_answer(self, plan: Plan) -> int:
         """Which answer it is to what the user wrote last; 0: it answers nothing."""

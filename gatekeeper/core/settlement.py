@@ -101,12 +101,12 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
     """What `settle.lua` did. *status*: moved, or ignored (settled before). Indexes count from 1; 0 is none. *joined*: open clocks."""
 
     status: str
-    case: int
-    reading: int
-    cost: int
-    own: int
-    own_cost: int
-    joined: tuple[str, ...]
+    case: int = 0
+    reading: int = 0
+    cost: int = UNKNOWN_PRICE
+    own: int = 0
+    own_cost: int = UNKNOWN_PRICE
+    joined: tuple[str, ...] = ()
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,8 +160,10 @@ def plan_delivery(
     day = local_day(at, account.zone)
     market = book.markets.market(billed or facts.recipient, day)
     word = word if word is not None and word.category is not None else None
-    sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
-    sent_as = international(facts.product, sent, account, book, at=at)
+    sent_as = facts.product
+    if account.authentication_international is not None:
+        sent = Sent(phone_number_id=facts.phone_number_id, recipient=facts.recipient, billed=billed, group=facts.group)
+        sent_as = international(sent_as, sent, account, book, at=at)
     open_at_send, said = Clock.CUSTOMER_SERVICE_WINDOW in latches, word and (word.type, word.category, word.model)
     key = id(account), facts.phone_number_id, facts.product, sent_as, day, market, open_at_send, facts.max_price, said
     laid: _Laid | None = book.laid.get(key)
@@ -193,8 +195,10 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
     free = row.meter is not None and settled.reading < row.free
     charged: bool | None = row.charged and not free
     price = None if settled.cost == UNKNOWN_PRICE else settled.cost
-    joined = [clock.removeprefix(CONVERSATION) for clock in settled.joined if clock.startswith(CONVERSATION)]
-    category = row.category or (joined[0] if len(joined) == 1 else None)
+    category = row.category
+    if not category:
+        joined = [clock.removeprefix(CONVERSATION) for clock in settled.joined if clock.startswith(CONVERSATION)]
+        category = joined[0] if len(joined) == 1 else None
     opened = conversation_name(row.opens) if row.opens and not row.meta else None
     if settling.facts.product is Product.UNKNOWN and settling.word is None and row.category == Product.UNKNOWN:
         charged, price, opened = None, None, None

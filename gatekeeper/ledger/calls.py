@@ -45,8 +45,8 @@ def authorize(tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool
         first, second = (len(named) + n if n <= len(own) else 0 for n in (1, 2))
         places.append((first, second))
         named += own
-    packed = wire.plan(plan, facts, meters, places, commit=commit, enforce=enforce, registry=registry)
-    return Call("authorize", named, (plan.at, packed, wire.facts(facts)))
+    packed = wire.plan(plan, meters, tuple(places), commit=commit, enforce=enforce, registry=registry)
+    return Call("authorize", named, (packed, wire.facts(facts)))
 
 
 def accept(tag: str, quoted: Quoted, wamid: str) -> Call:
@@ -173,4 +173,4 @@ def _move(tag: str, settling: Settling, record: str, thread: str) -> Call:
     meters = wire.meters(settling.rows, settling.own, first=4)
     spend = keys.spend(tag, settling.account.waba_id, local_day(settling.at, settling.account.zone))
     named = [record, thread, spend, *(meter_key(tag, meter) for meter in meters)]
-    return Call("settle", named, (settling.at, wire.move(settling, meters)))
+    return Call("settle", named, (wire.move(settling, meters),))

@@ -2,8 +2,8 @@
 Own the shapes of what `authorize.lua` and `settle.lua` are asked, and how they are packed.
 
 A row is its fields one after the other: the script takes it apart by one `unpack`, into locals of the same names, which costs Redis far
-less than a table with keys. A list is a string, of which nothing is unpacked until the script walks it; it has less than 8000 rows, for
-all of them stand on Lua's stack at once.
+less than a table with keys. A list is a string, of which nothing is unpacked until the script walks it; it holds less than 8000 rows, for
+all of them stand on Lua's stack at once. A short one is flat: its rows are not packed each for itself.
 """
 
 from __future__ import annotations
@@ -20,11 +20,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Case(Row, frozen=True, kw_only=True):
-    """*needs*: clocks; *tariff*: up to which reading, and the price, in turn; *meter*: its index among the keys, 0: none."""
+    """*needs*: a clock, or nothing; *others*: any of which does as well; *terms*: what only the case that is picked is asked."""
 
-    needs: msgspec.Raw
+    needs: str
+    others: msgspec.Raw
     unconfirmed: bool
-    tariff: msgspec.Raw
+    terms: msgspec.Raw
+
+
+class Terms(Row, frozen=True, kw_only=True):
+    """*steps*: up to which reading, and the price, in turn; then it is *price*. *meter*: its index among the keys, 0: none."""
+
+    price: int
+    steps: msgspec.Raw
     meter: int
     opens: str
     length: int
@@ -86,17 +94,10 @@ class Clocked(Row, frozen=True, kw_only=True):
     clock: str
 
 
-class Reserving(Row, frozen=True, kw_only=True):
-    """What is the same for every send that is reserved."""
-
-    state: str
-    latches: msgspec.Raw
-    lifetime: int
-    meter_lifetime: int
-
-
 class Plan(Row, frozen=True, kw_only=True):
-    id: str
+    """*state*, *latches*, *lifetime*, of what is reserved; the latter is text, for it goes to a command as it is."""
+
+    now: int
     commit: bool
     enforce: bool
     registry: str
@@ -107,10 +108,16 @@ class Plan(Row, frozen=True, kw_only=True):
     cases: msgspec.Raw
     rules: msgspec.Raw
     guards: msgspec.Raw
-    reserving: msgspec.Raw
+    state: str
+    latches: msgspec.Raw
+    lifetime: str
+    meter_lifetime: int
 
 
 class Move(Row, frozen=True, kw_only=True):
+    """*lifetime*: of what is left of the record; `0`: nothing is."""
+
+    at: int
     id: str
     leaving: msgspec.Raw
     to: str
@@ -121,7 +128,7 @@ class Move(Row, frozen=True, kw_only=True):
     latches: dict[str, int]
     told: dict[str, int]
     sent_at: int
-    lifetime: int
+    lifetime: str
     meter_lifetime: int
     spend_lifetime: int
 
@@ -132,18 +139,18 @@ def row(fields: Row) -> bytes:
 
 
 def packed(fields: Row) -> msgspec.Raw:
-    """Pack a row that stands in another one, or in a list."""
+    """Pack a row that stands in another one."""
     return text(row(fields))
 
 
+def flat(listed: Iterable[Row]) -> msgspec.Raw:
+    """Pack a list of rows of which there are never many: their fields, one row after the other."""
+    return text(b"".join(map(row, listed)))
+
+
 def rows(listed: Iterable[Row]) -> msgspec.Raw:
-    """Pack a list of rows."""
-    return joined(map(packed, listed))
-
-
-def joined(listed: Iterable[msgspec.Raw]) -> msgspec.Raw:
-    """Make a list of rows that are packed."""
-    return text(b"".join(listed))
+    """Pack a list of rows of which there may be many."""
+    return text(b"".join(map(packed, listed)))
 
 
 def values(*listed: str | int) -> msgspec.Raw:

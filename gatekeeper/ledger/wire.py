@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable
+from itertools import chain, takewhile
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,22 +19,23 @@ from gatekeeper.core.policy import Action, Period
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.rows import Row
 from gatekeeper.core.settlement import LATCHED, Settled, Settling
-from gatekeeper.core.tariff import Meter
+from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter
 from gatekeeper.core.vocabulary import Mode
 from gatekeeper.ledger import keys, shapes
 
 _T = TypeVar("_T")
 _encode = shapes.encode
-_outcome = msgspec.msgpack.Decoder(Outcome).decode
-_settled = msgspec.msgpack.Decoder(Settled).decode
-_RESERVING = shapes.packed(
-    shapes.Reserving(
-        state=State.RESERVED, latches=shapes.values(*LATCHED), lifetime=keys.RESERVATION_MS, meter_lifetime=keys.METER_MS
-    )
-)
+outcome = msgspec.msgpack.Decoder(Outcome).decode
+"""Read what `authorize.lua` returned."""
+
+settled = msgspec.msgpack.Decoder(Settled).decode
+"""Read what `settle.lua` returned."""
+
+_LATCHES = shapes.values(*LATCHED)
 _LEAVING = {event: shapes.values(*legal.leaving) for event, legal in MOVES.items()}
-# An answer is its fields alone; before them belongs how many they are.
-_OUTCOME, _SETTLED = (b"\xdc" + len(answer.__struct_fields__).to_bytes(2, "big") for answer in (Outcome, Settled))
+_NO_BOUND = -1
+# As text: they go to a command as they are. What Meta never took has no statuses to tell apart.
+_RESERVATION_MS, _SETTLED_MS, _NOTHING = str(keys.RESERVATION_MS), str(keys.SETTLED_MS), "0"
 
 
 class _Learned(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,9 +77,8 @@ def onward(passing: Passing, *, owner: str, lease: int, due: int, told: dict[str
 
 def plan(
     plan: Plan,
-    facts: Facts,
     meters: dict[Meter, int],
-    guarded: Sequence[tuple[int, int]],
+    guarded: tuple[tuple[int, int], ...],
     *,
     commit: bool,
     enforce: bool,
@@ -87,60 +87,49 @@ def plan(
     """Encode what `authorize.lua` needs; *meters* and *guarded* give the index of each meter's and guard's keys among the keys."""
     return shapes.row(
         shapes.Plan(
-            id=facts.id,
+            now=plan.at,
             commit=commit,
             enforce=enforce,
             registry=registry,
             watched_since=plan.watched_since or 0,
             unseen_closed=plan.unseen_closed,
             unpriced=plan.sent.group,
-            bars=_kept(plan.bars, _bars),
-            cases=_kept(plan.rows, lambda rows: _cases(rows, meters)),  # the places of meters follow from the rows
-            rules=shapes.joined(map(_rule, plan.rules)) if plan.rules else shapes.NONE,
-            guards=shapes.joined(map(_guard, plan.guards, guarded)) if guarded else shapes.NONE,
-            reserving=_RESERVING,
+            bars=_once(id(plan.bars), _bars, plan.bars),
+            cases=_once(id(plan.rows), _cases, plan.rows, meters),  # the places of meters follow from the rows
+            rules=_once(plan.rules, _rules, plan.rules) if plan.rules else shapes.NONE,
+            guards=_once((plan.guards, guarded), _guards, plan.guards, guarded) if guarded else shapes.NONE,
+            state=State.RESERVED,
+            latches=_LATCHES,
+            lifetime=_RESERVATION_MS,
+            meter_lifetime=keys.METER_MS,
         )
     )
-
-
-def outcome(answer: bytes) -> Outcome:
-    """Read what `authorize.lua` returned."""
-    return _outcome(_OUTCOME + answer)
 
 
 def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
     """Encode what `settle.lua` needs; *meters* gives each meter's index among the keys."""
     facts = settling.facts
-    # What many deliveries share is packed once: the cases, with their lines of the bill; the places of meters follow from the rows.
-    key = id(settling.rows), id(settling.own), facts.phone_number_id, facts.caller, facts.product, settling.market
-    found = _moved.get(key)
-    if found is None or found[0] is not settling.rows or found[1] is not settling.own:
-        cases, own = _cases(settling.rows, meters, settling), _cases(settling.own, meters)
-        found = remember(_moved, key, (settling.rows, settling.own, cases, own))
+    # Deliveries that share their rows and their line of the bill; the places of meters follow from the rows.
+    shared = id(settling.rows), id(settling.own), facts.phone_number_id, facts.caller, facts.product, settling.market
+    cases, own = _once(shared, _tables, settling, meters)
     return shapes.row(
         shapes.Move(
+            at=settling.at,
             id=facts.id,
             leaving=_LEAVING[settling.event],
             to=MOVES[settling.event].to,
             member=settling.member,
-            cases=found[2],
-            own=found[3],
+            cases=cases,
+            own=own,
             lengths=settling.lengths,
             latches=settling.latches,
             told=settling.told,
             sent_at=facts.at,
-            lifetime=0
-            if settling.event is Event.REFUSE
-            else keys.SETTLED_MS,  # what Meta never took has no statuses to tell apart
+            lifetime=_NOTHING if settling.event is Event.REFUSE else _SETTLED_MS,
             meter_lifetime=keys.METER_MS,
             spend_lifetime=keys.SPEND_MS,
         )
     )
-
-
-def settled(answer: bytes) -> Settled:
-    """Read what `settle.lua` returned."""
-    return _settled(_SETTLED + answer)
 
 
 def facts(facts: Facts) -> bytes:
@@ -162,13 +151,9 @@ def meters(*tables: tuple[Row, ...], first: int) -> dict[Meter, int]:
     return found
 
 
-_rules: dict[PlannedRule, msgspec.Raw] = {}
-
-
-def _rule(planned: PlannedRule) -> msgspec.Raw:
-    found = _rules.get(planned)
-    if found is None:
-        shape = shapes.Rule(
+def _rules(rules: tuple[PlannedRule, ...]) -> msgspec.Raw:
+    return shapes.rows(
+        shapes.Rule(
             window=planned.window,
             open=planned.open,
             above=planned.above,
@@ -176,25 +161,21 @@ def _rule(planned: PlannedRule) -> msgspec.Raw:
             block=planned.rule.action is Action.BLOCK,
             enforced=planned.rule.mode is Mode.ENFORCE,
         )
-        found = remember(_rules, planned, shapes.packed(shape))
-    return found
+        for planned in rules
+    )
 
 
-_guards: dict[tuple[Guard, tuple[int, int]], msgspec.Raw] = {}
-
-
-def _guard(guard: Guard, places: tuple[int, int]) -> msgspec.Raw:
-    found = _guards.get((guard, places))
-    if found is None:
-        shape = shapes.Guard(
+def _guards(guards: tuple[Guard, ...], guarded: tuple[tuple[int, int], ...]) -> msgspec.Raw:
+    return shapes.rows(
+        shapes.Guard(
             kind=guard.kind,
             enforced=guard.mode is Mode.ENFORCE,
             unless=guard.unless,
             among=shapes.values(*guard.cases),
             terms=shapes.packed(_TERMS[guard.kind](guard, *places)),
         )
-        found = remember(_guards, (guard, places), shapes.packed(shape))
-    return found
+        for guard, places in zip(guards, guarded, strict=True)
+    )
 
 
 _LIFETIMES = {Period.DAY: keys.DAY_BUDGET_MS, Period.MONTH: keys.MONTH_BUDGET_MS}
@@ -227,32 +208,41 @@ _TERMS: dict[Kind, Callable[[Guard, int, int], shapes.Row]] = {
     Kind.ABSENT: _clocked,
 }
 
-_packed: dict[int, tuple[Any, msgspec.Raw]] = {}
-_moved: dict[Any, tuple[tuple[Row, ...], tuple[Row, ...], msgspec.Raw, msgspec.Raw]] = {}
+
+_shared: dict[Any, tuple[Any, tuple[Any, ...]]] = {}
 
 
-def _kept(shared: _T, shaped: Callable[[_T], msgspec.Raw]) -> msgspec.Raw:
-    """Pack what many plans share once."""
-    found = _packed.get(id(shared))
-    if found is None or found[0] is not shared:
-        found = remember(_packed, id(shared), (shared, shaped(shared)))
-    return found[1]
+def _once(key: Any, pack: Callable[..., _T], *of: Any) -> _T:
+    """Pack once what many calls share. *of* stays alive as long as that is kept, so *key* may be made of ids."""
+    found = _shared.get(key)
+    if found is None:
+        found = remember(_shared, key, (pack(*of), of))
+    packed: _T = found[0]
+    return packed
 
 
 def _bars(bars: tuple[Bar, ...]) -> msgspec.Raw:
-    return shapes.rows(shapes.Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in bars)
+    return shapes.flat(shapes.Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in bars)
+
+
+def _tables(settling: Settling, meters: dict[Meter, int]) -> tuple[msgspec.Raw, msgspec.Raw]:
+    return _cases(settling.rows, meters, settling), _cases(settling.own, meters)
 
 
 def _cases(table: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> msgspec.Raw:
-    return shapes.rows(
-        shapes.Case(
-            needs=shapes.values(*row.needs),
-            unconfirmed=row.case.unconfirmed,
-            tariff=shapes.values(*chain.from_iterable(row.tariff)),
-            meter=meters[row.meter] if row.meter else 0,
-            opens=row.opens,
-            length=row.length,
-            cell=settled_cell(settling, row).packed if settling else "",
-        )
-        for row in table
+    return shapes.flat(_case(row, meters[row.meter] if row.meter else 0, settling) for row in table)
+
+
+def _case(row: Row, meter: int, settling: Settling | None) -> shapes.Case:
+    bounded = list(takewhile(lambda step: step[0] != _NO_BOUND, row.tariff))
+    rest = [price for _, price in row.tariff[len(bounded) :]]
+    terms = shapes.Terms(
+        price=rest[0] if rest else UNKNOWN_PRICE,
+        steps=shapes.values(*chain.from_iterable(bounded)),
+        meter=meter,
+        opens=row.opens,
+        length=row.length,
+        cell=settled_cell(settling, row).packed if settling else "",
     )
+    needs, *others = row.needs or ("",)
+    return shapes.Case(needs=needs, others=shapes.values(*others), unconfirmed=row.case.unconfirmed, terms=shapes.packed(terms))

@@ -24,25 +24,29 @@ MOST_ARGUMENTS = {"PEXPIRE": 2}
 ROWS = [one for one in shapes.Row.__subclasses__() if one.__module__ == shapes.__name__]
 MOST_FIELDS = 15
 # A shape that several kinds of guards share.
-KINDS = {"clocked": "turn|absent"}
+KINDS = {"clocked": ("turn", "absent")}
 
 HEADER = re.compile(r"\A--\[\[\n(?P<name>\w+): (?P<summary>\S.*?\.)\n\n(?P<text>.*?)\n\]\]\n", re.DOTALL)
 LINE = re.compile(r"^(?P<what>Owns|Never|Returns|Writes|Expires|KEYS\[\d+…?\]|ARGV\[\d+\]) +(?P<says>\S.*)$")
 DECLARED = re.compile(r"^(?P<list>KEYS|ARGV)\[(?P<n>\d+)(?P<more>…?)\] +(?P<name>\w+) +(?P<type>\w+)", re.MULTILINE)
 STRUCT = re.compile(r"\b(gatekeeper(?:\.\w+)+):(\w+)")
 COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
+LONG = re.compile(r"(?<=,)\n +(?=[\w, ]+ = unpack)")
 BINDING = re.compile(r"^local (?P<names>[\w, ]+) = (?P<values>.*(?:KEYS|ARGV)\[.*)$", re.MULTILINE)
 VALUE = re.compile(r"(?P<read>tonumber|unpack)?\(?(?P<list>KEYS|ARGV)\[(?P<n>\d+)\]\)?(?:, |$)")
 USE = re.compile(r"\b(KEYS|ARGV)\[([^\]]+)\]")
 CALL = re.compile(r"redis\.call\('(?P<command>\w+)'")
 NAME = r"(?:local )?function (?P<{}>[\w.]+)\("
+MADE = re.compile(
+    r"^    (?P<kind>\w+) = function\((?P<arguments>[\w, ]*)\)(?:[^\n]*\bend,$|.*?^    end,$)", re.MULTILINE | re.DOTALL
+)
 FUNCTION = re.compile(rf"^{NAME.format('short')}[^\n]*\bend$|^{NAME.format('long')}.*?^end$", re.MULTILINE | re.DOTALL)
 
 
 def body(name: str) -> str:
     """A script without its comments, but for the line that parts looking from taking."""
-    text = SCRIPTS[name]
-    return COMMENT.sub(lambda found: found[0] if found[0] == TAKE else "", text)
+    text = COMMENT.sub(lambda found: found[0] if found[0] == TAKE else "", SCRIPTS[name])
+    return LONG.sub(" ", text)
 
 
 def declared(name: str) -> list[re.Match[str]]:
@@ -65,13 +69,19 @@ def taken_apart(shape: type[shapes.Row]) -> list[list[str]]:
     """
     Into which locals a shape is unpacked, wherever it is.
 
-    The shape of a guard's terms goes to its kind as arguments, behind what all kinds are asked.
+    The row of a flat list is read field by field, from `[i]` on. The shape of a guard's terms goes to its kind as arguments, behind
+    what all kinds are asked.
     """
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", shape.__name__).lower()
     text = "".join(body(script) for script in SCRIPTS)
-    locals_ = re.findall(rf"^ *local ([\w, ]+) = unpack\({name}(?:s\[\w+\])?(?: or '')?\)", text, re.MULTILINE)
-    arguments = re.findall(rf"^function kinds\.(?:{KINDS.get(name, name)})\(send, ([\w, ]+)\)", text, re.MULTILINE)
-    return [names.split(", ") for names in (*locals_, *arguments)]
+    locals_ = re.findall(rf"^ *local ([\w, ]+) = unpack\({name}(?:s\[\w+\])?\)", text, re.MULTILINE)
+    for names, values in re.findall(rf"^ *local ([\w, ]+) = ({name}s\[i\](?:, {name}s\[i \+ \d\])*)$", text, re.MULTILINE):
+        assert values == ", ".join(f"{name}s[i + {n}]" if n else f"{name}s[i]" for n in range(names.count(",") + 1))
+        locals_.append(names)
+    for made in MADE.finditer(body("guards")):
+        if made["kind"] in KINDS.get(name, (name,)):
+            locals_.append(made["arguments"].removeprefix("send, "))
+    return [names.split(", ") for names in locals_]
 
 
 def commands(text: str) -> set[str]:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from story import rulebook
 from verbs import DAY, HELD, HOUR, ID, METER, MINUTE, NOW, OTHER, RESERVATION, THREAD, UNKNOWN, case
+
+from gatekeeper.core.accounts import Account
+from gatekeeper.core.plan import Sent, plan
+from gatekeeper.core.reservation import Facts
+from gatekeeper.core.tariff import Meter
+from gatekeeper.ledger import calls, wire
 
 FREE = case()
 
@@ -115,8 +123,8 @@ def test_each_case_has_its_own_meter(lua):
 # ------------------------------------------------------------------------------------------------------ what is taken
 
 
-def test_a_reservation_keeps_facts_quote_thread_and_latch(lua):
-    """What will settle it: the facts as they came, what was quoted, where its clocks are and until when the window was open."""
+def test_a_reservation_keeps_facts_thread_and_latch(lua):
+    """What will settle it: the facts as they came, where its clocks are and until when the window was open."""
     lua.has(w=HOUR)
     lua.authorize(case(price=5))
 
@@ -125,7 +133,6 @@ def test_a_reservation_keeps_facts_quote_thread_and_latch(lua):
         "facts": "facts",
         "thread": THREAD,
         "latch:w": str(NOW + HOUR),
-        "quote": "5",
     } == lua.record()
     assert 38 * DAY == lua.lifetime(RESERVATION)
 
@@ -172,7 +179,7 @@ def test_a_plan_without_cases_takes_its_reservation_alone(lua):
     outcome = lua.authorize()
 
     assert ("reserved", 0, UNKNOWN) == (outcome.status, outcome.case, outcome.cost)
-    assert {"state": "reserved", "facts": "facts", "thread": THREAD, "quote": "-1"} == lua.record()
+    assert {"state": "reserved", "facts": "facts", "thread": THREAD} == lua.record()
     assert {} == lua.clocks()
 
 
@@ -197,3 +204,30 @@ def test_another_name_leads_to_the_same_thread(lua):
     assert THREAD == lua.record()["thread"]
     assert {"?": HOUR, "&": ID} == lua.clock("y")
     assert {"link": THREAD} == lua.clocks(OTHER)
+
+
+@pytest.mark.parametrize(
+    ("steps", "reading", "cost"),
+    [
+        (((2, 7), (4, 5)), 0, 7),
+        (((2, 7), (4, 5)), 1, 7),
+        (((2, 7), (4, 5)), 2, 5),
+        (((2, 7), (4, 5)), 3, 5),
+        (((2, 7), (4, 5)), 4, UNKNOWN),
+        (((2, 7), (4, 5), (-1, 3)), 3, 5),
+        (((2, 7), (4, 5), (-1, 3)), 4, 3),
+        (((-1, 3),), 9, 3),
+    ],
+)
+def test_a_tariff_is_asked_as_far_as_it_goes(lua, steps, reading, cost):
+    """Each price up to its bound; beyond the last bound nobody knows it, unless the last step has none."""
+    at, counter = 1_792_454_400_000, Meter("volume", "P", "2026-10")
+    planned = plan(Sent(phone_number_id="1", recipient="49151"), Account(waba_id="9"), None, rulebook(), now=at)
+    row = msgspec.structs.replace(planned.rows[-1], steps=steps, meter=counter)
+    planned = msgspec.structs.replace(planned, rows=(row,), bars=(), guards=())
+    facts = Facts(id=ID, phone_number_id="1", recipient="49151", product=planned.product, at=at)
+    call = calls.authorize("P", planned, facts, commit=False, enforce=True, registry="")
+    lua.reads(reading, meter=calls.meter_key("P", counter))
+    outcome = wire.outcome(lua.run(call.script, call.keys, *call.arguments))
+
+    assert (cost, reading) == (outcome.cost, outcome.reading)

@@ -107,3 +107,16 @@ def test_a_list_of_rows_arrives(lua, length):
     """
 
     assert [b"%d" % n for n in range(length)] == lua.redis.eval(script, 0, bytes(listed))
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 1000])
+def test_a_flat_list_arrives(lua, length):
+    """As the fields of its rows, one row after the other."""
+    listed = shapes.flat(Held(word=str(n), number=n, said=True, rows=shapes.NONE) for n in range(length))
+    script = """
+        local fields, found = {cmsgpack.unpack((cmsgpack.unpack(ARGV[1])))}, {}
+        for i = 1, #fields, 4 do found[#found + 1] = fields[i] .. fields[i + 1] .. fields[i + 3] end
+        return found
+    """
+
+    assert [b"%d%d" % (n, n) for n in range(length)] == lua.redis.eval(script, 0, bytes(listed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from verbs import COUNTED, DAY, HELD, HOUR, ID, MESSAGE, METER, MINUTE, NEXT_METER, NOW, UNKNOWN, case, guard, orders
+from verbs import BUDGET, COUNTED, DAY, HELD, HOUR, ID, MESSAGE, METER, MINUTE, NEXT_METER, NOW, UNKNOWN, case, guard, orders
 
 IGNORED = ("ignored", 0, 0, UNKNOWN, 0, UNKNOWN)
 INSIDE, OPENS = case("x"), case(opens="x", length=HOUR, price=7)
@@ -55,12 +55,13 @@ def test_a_message_settles_once(lua, first, second):
 def test_what_is_settled_holds_nothing(lua, move):
     """The meter, the guards and the bill have back what it held; facts and price stay as long as statuses may come."""
     lua.has(x=(-HOUR, HOUR))
-    lua.authorize(case(meter=HELD), guards=[guard("turn", clock="x")], latches=("x",))
+    held = [guard("turn", clock="x"), guard("at_most", key=HELD + 1, limit=9)]
+    lua.authorize(case(meter=HELD), meters=(METER, BUDGET), guards=held, latches=("x",))
     lua.accept()
-    assert {b"meter", b"holds", b"spend"} <= set(lua.redis.hkeys(MESSAGE))
+    assert {b"meter", b"holds", b"turn", b"spend"} <= set(lua.redis.hkeys(MESSAGE))
     {"deliver": lambda: lua.settle(case(meter=COUNTED), at=0), "fail": lambda: lua.fail(at=0)}[move]()
 
-    assert {b"state", b"facts", b"thread", b"quote", b"turn", b"latch:x"} == set(lua.redis.hkeys(MESSAGE))
+    assert {b"state", b"facts", b"thread", b"quote", b"latch:x"} == set(lua.redis.hkeys(MESSAGE))
 
 
 def test_a_group_settles_once_for_each_member(lua):

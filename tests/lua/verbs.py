@@ -94,15 +94,16 @@ def case(
     unconfirmed: bool = False,
 ) -> shapes.Case:
     """A case that holds while any of *needs* is open; *steps* come before its *price*."""
-    return shapes.Case(
-        needs=shapes.values(*needs),
-        unconfirmed=unconfirmed,
-        tariff=shapes.values(*itertools.chain(*steps, (UNKNOWN, price))),
+    terms = shapes.Terms(
+        price=price,
+        steps=shapes.values(*itertools.chain(*steps)),
         meter=meter,
         opens=opens,
         length=length,
         cell="line",
     )
+    first, *others = needs or ("",)
+    return shapes.Case(needs=first, others=shapes.values(*others), unconfirmed=unconfirmed, terms=shapes.packed(terms))
 
 
 def guard(kind: str, *, key: int = HELD, **more: Any) -> Guard:
@@ -172,20 +173,19 @@ class Verbs:
     ) -> Outcome:
         whole = _filled(
             shapes.Plan,
-            id=id,
-            bars=shapes.rows(bars),
-            cases=shapes.rows(cases),
+            now=NOW + at,
+            bars=shapes.flat(bars),
+            cases=shapes.flat(cases),
             rules=shapes.rows(rules),
             guards=shapes.rows(one.shaped() for one in guards),
-            reserving=shapes.packed(
-                shapes.Reserving(
-                    state="reserved", latches=shapes.values(*latches), lifetime=lifetime, meter_lifetime=meter_lifetime
-                )
-            ),
+            state="reserved",
+            latches=shapes.values(*latches),
+            lifetime=str(lifetime),
+            meter_lifetime=meter_lifetime,
             **{"commit": True, "enforce": True} | plan,
         )
         named = [thread, keys.reservation("P", id), WATCH, REGISTRY, *meters]
-        answer = self.run("authorize", named, NOW + at, shapes.row(whole), b"facts")
+        answer = self.run("authorize", named, shapes.row(whole), b"facts")
         return wire.outcome(answer)
 
     def accept(self, id: str = ID, wamid: str = WAMID, quote: int = 0, lifetime: int = 400 * DAY) -> list[bytes]:  # noqa: A002
@@ -201,7 +201,7 @@ class Verbs:
     def settle(
         self, *cases: shapes.Case, record: str = MESSAGE, thread: str = THREAD, meters: Iterable[str] = (METER,), **move: Any
     ) -> Settled:
-        answer = self.run("settle", [record, thread, SPEND, *meters], *self.move(*cases, **move))
+        answer = self.run("settle", [record, thread, SPEND, *meters], self.move(*cases, **move))
         return wire.settled(answer)
 
     @staticmethod
@@ -211,13 +211,14 @@ class Verbs:
         id: str = ID,  # noqa: A002 - the field's name
         own: Iterable[shapes.Case] = (),
         leaving: Iterable[str] = ("accepted",),
+        lifetime: int = 8 * DAY,
         **move: Any,
-    ) -> tuple[int, bytes]:
-        """The arguments of a settlement."""
+    ) -> bytes:
+        """The argument of a settlement."""
         usual = {"to": "settled", "sent_at": NOW}
-        lives = {"lifetime": 8 * DAY, "meter_lifetime": 75 * DAY, "spend_lifetime": 400 * DAY}
-        listed = {"cases": shapes.rows(cases), "own": shapes.rows(own), "leaving": shapes.values(*leaving)}
-        return NOW + at, shapes.row(_filled(shapes.Move, id=id, **listed, **usual | lives | move))
+        lives = {"lifetime": str(lifetime), "meter_lifetime": 75 * DAY, "spend_lifetime": 400 * DAY}
+        listed = {"cases": shapes.flat(cases), "own": shapes.flat(own), "leaving": shapes.values(*leaving)}
+        return shapes.row(_filled(shapes.Move, at=NOW + at, id=id, **listed, **lives | usual | move))
 
     def fail(self, at: int, **how: Any) -> Settled:
         return self.settle(at=at, to="released", **how)
