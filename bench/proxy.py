@@ -94,7 +94,7 @@ def one_worker(report: Report, where: Path, given: argparse.Namespace) -> None:
             COLUMNS,
             rows,
             f"32 connections; paced: {rate:.0f} sends/s for all; targets: 0.80 of bare, p99 1.3 of bare",
-            "CPU is the process's own, which other work on the machine hardly moves; latencies are in ms",
+            "CPU is the process's own; neighbours of a virtual machine move it as they move the rates; latencies are in ms",
             "nginx asks Redis one question, whether the window is open, and keeps nothing" if missing is None else missing,
         )
         rows, rate = compared({BARE: bare, GATE: gate}, cores, given, hooks=10)

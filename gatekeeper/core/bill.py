@@ -38,7 +38,11 @@ class Cell(msgspec.Struct, frozen=True):
     @property
     def packed(self) -> str:
         """The line as the ledger names it."""
-        return _SEPARATOR.join(part.replace(_SEPARATOR, "/") for part in msgspec.structs.astuple(self))
+        parts = msgspec.structs.astuple(self)
+        joined = _SEPARATOR.join(parts)
+        if joined.count(_SEPARATOR) == len(parts) - 1:
+            return joined
+        return _SEPARATOR.join(part.replace(_SEPARATOR, "/") for part in parts)
 
 
 class Quoted(msgspec.Struct, frozen=True, kw_only=True):

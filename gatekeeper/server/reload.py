@@ -20,7 +20,7 @@ from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.settings import Settings, load_all
 from gatekeeper.telemetry import RELOAD_FAILED, RELOADED, RESTART_NEEDED, Metrics
 
-_EVERY_S = 1.0
+_EVERY_S = 0.5
 _BY_RESTART = ("server", "upstream", "ledger", "webhook", "record")
 _OK = "ok"
 
