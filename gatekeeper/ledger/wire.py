@@ -111,7 +111,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
     facts = settling.facts
     # Deliveries that share their rows and their line of the bill; the places of meters follow from the rows.
     shared = id(settling.rows), id(settling.own), facts.phone_number_id, facts.caller, facts.product, settling.market
-    cases, own = _once(shared, _tables, settling, meters)
+    cases, own = _once(shared, lambda *tables: _tables(settling, meters, *tables), settling.rows, settling.own)
     return shapes.row(
         shapes.Move(
             at=settling.at,
@@ -225,8 +225,10 @@ def _bars(bars: tuple[Bar, ...]) -> msgspec.Raw:
     return shapes.flat(shapes.Bar(clock=bar.clock, refuse_open=bar.refuse_open) for bar in bars)
 
 
-def _tables(settling: Settling, meters: dict[Meter, int]) -> tuple[msgspec.Raw, msgspec.Raw]:
-    return _cases(settling.rows, meters, settling), _cases(settling.own, meters)
+def _tables(
+    settling: Settling, meters: dict[Meter, int], rows: tuple[Row, ...], own: tuple[Row, ...]
+) -> tuple[msgspec.Raw, msgspec.Raw]:
+    return _cases(rows, meters, settling), _cases(own, meters)
 
 
 def _cases(table: tuple[Row, ...], meters: dict[Meter, int], settling: Settling | None = None) -> msgspec.Raw:
