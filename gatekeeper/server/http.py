@@ -64,7 +64,7 @@ class UnknownEncoding(Exception):  # noqa: N818 - it names the body
     """A body has a content encoding that we do not read."""
 
 
-_MOST_HEADS, _LONGEST_KEPT = 1024, 2048
+_MOST_HEADS, _LONGEST_KEPT = 1024, 2048  # bytes
 
 
 class Head:

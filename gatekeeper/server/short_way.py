@@ -96,7 +96,7 @@ class ShortWay(asyncio.Protocol):
             self._ahead += data
             return
         begun = self._begun = self._begun + data if self._begun else data
-        if not self._messages:
+        if not self._messages:  # the parser has not been asked: it need not be for a head that came before
             name, body_at, end = _measured(begun)
             head = self._heads.get(name)
             if head is not None and len(begun) <= end:
