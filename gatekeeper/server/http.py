@@ -93,9 +93,6 @@ class Heads:
         self._seen: dict[int, None] = {}
         self.get = self._known.get
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def learn(self, name: bytes, head: Head) -> None:
         """Keep a head if it is not the first time that it comes, and no long one."""
         if len(name) > _LONGEST_KEPT:
@@ -104,11 +101,6 @@ class Heads:
             remember(self._known, name, head, most=_MOST_HEADS)
         else:
             remember(self._seen, hash(name), None, most=_MOST_HEADS)
-
-    def forget(self) -> None:
-        """Know none."""
-        self._known.clear()
-        self._seen.clear()
 
 
 class Whole:

@@ -11,9 +11,10 @@ from multidict import CIMultiDict
 
 from gatekeeper.core.vocabulary import Refusal
 from gatekeeper.meta.graph_errors import refusal_body
+from gatekeeper.meta.rewriting import JSON
 from gatekeeper.server.http import NO_BODY, head_of
 
-_JSON, _GRAPHS = "application/json", "application/json; charset=utf-8"
+_GRAPHS = f"{JSON}; charset=utf-8"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -33,7 +34,7 @@ class Reply(msgspec.Struct):
     @classmethod
     def json(cls, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
         """An answer of our own."""
-        return cls(status, body, [*({"Content-Type": _JSON} | dict(headers or {})).items()])
+        return cls(status, body, [*({"Content-Type": JSON} | dict(headers or {})).items()])
 
     @property
     def words(self) -> str:

@@ -19,6 +19,7 @@ from test_hostile_http import ALLOWED, BLOCKED, CHUNKED, ONCE, REFUSED, chunked,
 
 from gatekeeper.server import short_way
 from gatekeeper.server.connections import GraphServer
+from gatekeeper.server.http import Heads
 from gatekeeper.server.replies import Reply
 
 pytestmark = [ON_BOTH, pytest.mark.usefixtures("watched")]
@@ -189,7 +190,7 @@ async def test_a_request_may_be_cut_anywhere(name, known, served):
     heard = {}
     for pieces in [*cuts, [bytes([byte]) for byte in whole]]:
         if not known:
-            served.server.heads.forget()
+            served.server.heads = Heads()
         async with served.connected() as (reader, writer):
             for piece in pieces:
                 writer.write(piece)
@@ -423,7 +424,7 @@ async def test_a_head_that_came_before_changes_nothing(seed):
             if ours[-1:] == theirs[-1:] == [400]:  # aiohttp may have begun to answer when it sees what is wrong
                 theirs = [*theirs[: len(ours) - 1], 400]
             differing += [(pieces, ours, theirs)] * (ours != theirs)
-        known = len(served.server.heads)
+        known = len(served.server.heads._known)
 
     assert [] == differing
     assert {"short", "long", "400"} == heard
