@@ -25,9 +25,9 @@ async def serve(settings: Settings, book: Rulebook, log: Any, *, sandbox: bool =
     """Run a gate, or as many as the configuration wants, until SIGTERM or SIGINT; SIGHUP has them read *config* again."""
     stop, ours = asyncio.Event(), place()
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # who is still starting reads the file in any case
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # who is still starting reads the file in any case
     if settings.server.workers > 1 and ours is None and not sandbox:
         await _serve_many(settings, log, stop, config)
     else:
