@@ -39,7 +39,6 @@ from gatekeeper.server.repeats import MARGIN_MS
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.sockets import BACKLOG, listening, url_of
-from gatekeeper.server.targets import session
 from gatekeeper.server.templates import Rounds, TemplateReader
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
@@ -115,10 +114,9 @@ async def running(
         engine = await _engine(settings, book, ledger, metrics, log, now, stack)
         upstream = Upstream(settings.upstream)
         stack.push_async_callback(upstream.close)
-        apps = await stack.enter_async_context(session())
         aftermath = _aftermath(engine, log, now, stack)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
-        forwarding = Forwarding(settings.webhook, apps, courses, metrics, log)
+        forwarding = await stack.enter_async_context(Forwarding.going(settings.webhook, metrics, log))
         held, flushing = _holding(engine, upstream, courses, aftermath, settings, metrics, log, now, stack)
         callers = Callers(settings.caller, metrics, log)
         sends = Sends(

@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
-import aiohttp
 import structlog
 
 from gatekeeper.meta import events as meta
@@ -41,16 +40,14 @@ class Dropped(StrEnum):
 class Forwarding:
     """Hands webhooks to the targets of the configuration."""
 
-    def __init__(
-        self, settings: Webhook, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup, metrics: Metrics, log: Any
-    ) -> None:
+    def __init__(self, settings: Webhook, tasks: asyncio.TaskGroup, metrics: Metrics, log: Any) -> None:
         made: dict[str, Target] = {}
 
         def known(forwards: Sequence[tuple[str, str]]) -> tuple[Target, ...]:
             """The targets of a list; a URL that stands in several is one target."""
             for key, url in forwards:
                 if url not in made:
-                    made[url] = Target(key, url, session, timeout_s=settings.timeout / 1000, metrics=metrics)
+                    made[url] = Target(key, url, timeout_s=settings.timeout / 1000, metrics=metrics)
             return tuple(made[url] for _, url in forwards)
 
         self._default = known(settings.forwards)
@@ -60,6 +57,7 @@ class Forwarding:
             routed = known(settings.routed(n))
             self._of_number |= dict.fromkeys(route.phone_number_id, routed)
             self._of_waba |= dict.fromkeys(route.waba_id, routed)
+        self._targets = tuple(made.values())
         self.idle = not made
         """Whether no app is told of anything."""
         self._retry_for = settings.retry_for / 1000
@@ -70,9 +68,20 @@ class Forwarding:
         self._stopped_at = float("inf")
         self._ends: set[asyncio.Timeout] = set()
         self._under_way: Counter[bytes] = Counter()
-        for target in made.values():
+        for target in self._targets:
             for reason in Dropped:
                 metrics.forward_dead_letters.labels(target.name, reason)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def going(cls, settings: Webhook, metrics: Metrics, log: Any) -> AsyncIterator[Forwarding]:
+        """Be there until the block ends, and after that until nothing waits for a target any more."""
+        with contextlib.ExitStack() as stack:
+            async with asyncio.TaskGroup() as tasks:
+                made = cls(settings, tasks, metrics, log)
+                for target in made._targets:
+                    stack.callback(target.close)
+                yield made
 
     async def forward(self, events: Sequence[meta.Event], parcel: Parcel, *, heard: Callable[[], bool]) -> int:
         """
@@ -89,13 +98,18 @@ class Forwarding:
         try:
             return await self._forwarded(events, parcel, heard)
         finally:
-            self._under_way -= Counter([parcel.digest])
+            self._under_way[parcel.digest] -= 1
+            if not self._under_way[parcel.digest]:
+                del self._under_way[parcel.digest]
 
     async def _forwarded(self, events: Sequence[meta.Event], parcel: Parcel, heard: Callable[[], bool]) -> int:
         deciding, others = self._concerned(events)
         for target in others:
             self._queue(target, parcel)
-        status = max(await asyncio.gather(*(self._decide(target, parcel) for target in deciding)), default=_OK)
+        if len(deciding) == 1:
+            status = await self._decide(deciding[0], parcel)
+        else:
+            status = max(await asyncio.gather(*(self._decide(target, parcel) for target in deciding)), default=_OK)
         if _OK <= status < _REDIRECT and heard():
             for target in (*deciding, *others):
                 target.forget(parcel)
@@ -108,15 +122,17 @@ class Forwarding:
         for end in self._ends:
             self._limit(end)
 
-    def _concerned(self, events: Sequence[meta.Event]) -> tuple[list[Target], list[Target]]:
+    def _concerned(self, events: Sequence[meta.Event]) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
         """Who decides, and who is told besides: the lists of every route that a change concerns; the default's for the rest."""
+        if not self._of_number and not self._of_waba:
+            return self._default[:1], self._default[1:]
         lists: dict[tuple[Target, ...], None] = {}
         for waba_id, number in dict.fromkeys((event.waba_id, event.phone_number_id) for event in events) or [("", "")]:
             routed = [found for found in (self._of_number.get(number), self._of_waba.get(waba_id)) if found]
             lists |= dict.fromkeys(routed or [self._default])
         deciding = dict.fromkeys(targets[0] for targets in lists if targets)
         others = dict.fromkeys(target for targets in lists for target in targets[1:] if target not in deciding)
-        return list(deciding), list(others)
+        return tuple(deciding), tuple(others)
 
     async def _decide(self, target: Target, parcel: Parcel) -> int:
         """Ask a target that Meta waits for, once."""

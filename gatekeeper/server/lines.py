@@ -1,7 +1,7 @@
 """
-Own the connections that sends go out by: HTTP/1.1 by httptools' parser, one request at a time on each, kept for the next one.
+Own the connections that sends and webhooks go out by: HTTP/1.1 by httptools' parser, one request at a time on each, then kept.
 
-A send is written once. Nothing here asks again: who hears of a failure is told whether the send may have arrived, and decides.
+Each is written once. Nothing here asks again: who hears of a failure is told whether what was sent may have arrived, and decides.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _MOST_HEAD = 32 << 10
 _LONGEST_KEPT = 8 << 10
 _MOST_BYTES = 2 * MOST_ANSWER  # with heads, and what frames the chunks of a body
 _KEPT_S = 15.0  # so long a connection is kept without a request; most servers do so for longer
+# Where only the status counts: a body is read if it is no longer, and here so soon, and the connection can serve again.
+_SHORT, _SHORT_S = 64 << 10, 0.25
 _NAMES_S = 60.0  # so long a looked-up address holds
 _NEXT_ADDRESS_S = 0.25  # Source: RFC 8305, section 5
 _INTERIM, _SWITCHING, _FINAL = 100, 101, 200
@@ -70,13 +72,17 @@ class _Line(asyncio.Protocol):
         """Whether another one may be: the one before is out, and answered."""
         return self.open and not self._transport.get_write_buffer_size()
 
-    async def ask(self, request: bytes, *, within_s: float, has_body: bool) -> UpstreamAnswer:
-        """Write a request and wait for its answer; BrokenOff, TimeoutError. *has_body*: an answer to its method may have one."""
-        self._has_body = has_body
+    async def ask(self, request: bytes, *, within_s: float, has_body: bool, brief: bool) -> UpstreamAnswer:
+        """
+        Write a request and wait for its answer; BrokenOff, TimeoutError.
+
+        *has_body*: an answer to its method may have one. *brief*: it is an answer without it, too.
+        """
+        self._has_body, self._brief = has_body, brief
         self._received = 0
         self._reset()
         self._answer = self._loop.create_future()
-        late = self._loop.call_later(within_s, self._fail, TimeoutError())
+        self._late = self._loop.call_later(within_s, self._fail, TimeoutError())
         self._transport.write(request)
         try:
             return await self._answer
@@ -84,7 +90,7 @@ class _Line(asyncio.Protocol):
             self.drop()  # what is answered later is nobody's
             raise
         finally:
-            late.cancel()
+            self._late.cancel()
             self._answer = None
 
     def drop(self) -> None:
@@ -141,14 +147,18 @@ class _Line(asyncio.Protocol):
         if not self._has_body and self._status >= _FINAL and self._waits:
             self._kept = False  # the parser would take what follows for its body
             self._deliver()
-        elif self._status not in NO_BODY:
+            return
+        if self._brief and self._status >= _FINAL and self._waits:
+            self._late.cancel()
+            self._late = self._loop.call_later(_SHORT_S, self._fail, TimeoutError())
+        if self._status not in NO_BODY:
             framed = ("content-length", "transfer-encoding")
             self._ends_with_connection = not any(name.lower() in framed for name, _ in self._headers)
 
     def on_body(self, piece: bytes) -> None:
         self._body.append(piece)
         self._size += len(piece)
-        if self._size > MOST_ANSWER:
+        if self._size > (_SHORT if self._brief else MOST_ANSWER):
             self._fail(BrokenOff())
 
     def on_message_complete(self) -> None:
@@ -177,38 +187,49 @@ class _Line(asyncio.Protocol):
         self._answer.set_result(UpstreamAnswer(self._status, _text(self._reason), self._headers, b"".join(self._body)))
 
     def _fail(self, error: Exception) -> None:
-        if self._answer is not None and not self._answer.done():
+        if self._answer is None or self._answer.done():
+            return
+        if self._brief and self._headed and self._status >= _FINAL:
+            self._kept = False
+            self._deliver()
+        else:
             self._answer.set_exception(error)
 
 
 class Lines:
     """All connections to one origin."""
 
-    def __init__(self, base: URL, *, connect_s: float) -> None:
-        """*connect_s*: how long it may take until one is open, its TLS included."""
+    def __init__(self, base: URL, *, connect_s: float, kept_s: float = _KEPT_S) -> None:
+        """*connect_s*: how long it may take until one is open, its TLS included. *kept_s*: how long one is kept without a request."""
         self._host, self._named = base.raw_host or "", base.host_port_subcomponent or ""
         self._port = base.port or (_TLS_PORT if base.scheme == "https" else _PORT)
         self._tls: ssl.SSLContext | None = None
         if base.scheme == "https":
             self._tls = tls()
-        self._connect_s = connect_s
+        self._connect_s, self._kept_s = connect_s, kept_s
         self._all, self._idle, self._closed = set[_Line](), deque[_Line](), False
         self._addresses, self._stale_at, self._looking = list[Any](), 0.0, asyncio.Lock()
 
-    async def ask(self, method: str, path: str, headers: Pairs, body: bytes | None, *, within_s: float) -> UpstreamAnswer:
-        """Send a request and hear its answer, all of it within so many seconds; NeverOpened, BrokenOff, TimeoutError."""
+    async def ask(
+        self, method: str, path: str, headers: Pairs, body: bytes | None, *, within_s: float, brief: bool = False
+    ) -> UpstreamAnswer:
+        """
+        Send a request and hear its answer, all of it within so many seconds; NeverOpened, BrokenOff, TimeoutError.
+
+        *brief*: only its status counts, and of a long body, or one that does not come at once, little is read.
+        """
         request = _written(method, path, self._named, headers, body)
         loop = asyncio.get_running_loop()
         due = loop.time() + within_s
         line = self._kept_line(loop.time()) or await self._opened(within_s)
-        answer = await line.ask(request, within_s=due - loop.time(), has_body=method != "HEAD")
+        answer = await line.ask(request, within_s=due - loop.time(), has_body=method != "HEAD", brief=brief)
         now = loop.time()
         if line.usable:
             line.idle_since = now
             self._idle.append(line)
         else:
             line.drop()
-        while self._idle and now - self._idle[0].idle_since >= _KEPT_S:
+        while self._idle and now - self._idle[0].idle_since >= self._kept_s:
             self._idle.popleft().drop()
         return answer
 
@@ -222,7 +243,7 @@ class Lines:
         """The connection that was used last, if any may still be there; all the others are older."""
         while self._idle:
             line = self._idle.pop()
-            if line.usable and now - line.idle_since < _KEPT_S:
+            if line.usable and now - line.idle_since < self._kept_s:
                 return line
             line.drop()
         return None

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
-import io
 from collections.abc import Iterable
 from enum import StrEnum
 from time import perf_counter
 
-import aiohttp
 import msgspec
-from multidict import CIMultiDict
 from yarl import URL
 
-from gatekeeper.server.http import AUTOMATIC, tls, upstream_headers
+from gatekeeper.server.http import Pairs, upstream_headers
+from gatekeeper.server.lines import BrokenOff, Lines, NeverOpened
 from gatekeeper.telemetry import Metrics
 
 _CONNECTIONS = 64
@@ -24,8 +21,6 @@ _MOST, _MOST_BYTES = 10_000, 32 << 20
 _REMEMBERED = 10_000
 # Below what app servers commonly wait for the next request: a POST into a connection just closed could not be told from a lost one.
 _IDLE_S = 1.5
-# Of an app's answer only the status counts. A short body is read, so that the connection can serve again.
-_SHORT, _SHORT_S = 64 << 10, 0.25
 
 
 class Outcome(StrEnum):
@@ -41,21 +36,22 @@ class Outcome(StrEnum):
 
 
 _FIRST, _REDIRECT, _LAST = 200, 300, 599
+_AUTHORIZATION = "Authorization"
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     """What Meta posted, as it goes on."""
 
     body: bytes
-    headers: CIMultiDict[str]
+    headers: Pairs
     digest: bytes
     size: int
 
     @classmethod
     def of(cls, headers: Iterable[tuple[str, str]], body: bytes) -> Parcel:
         """Take the bytes as they are, and the headers but for those between two neighbours and ours."""
-        kept = CIMultiDict(upstream_headers((name, value) for name, value in headers if _writable(value)))
-        size = len(body) + sum(len(name) + len(value) for name, value in kept.items())
+        kept = upstream_headers(headers)
+        size = len(body) + sum([len(name) + len(value) for name, value in kept])
         return cls(body=body, headers=kept, digest=hashlib.sha256(body).digest(), size=size)
 
     @property
@@ -86,11 +82,13 @@ UNANSWERED = {
 class Target:
     """An app's webhook URL, under the key of the configuration where it stands first."""
 
-    def __init__(self, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float, metrics: Metrics) -> None:
+    def __init__(self, name: str, url: str, timeout_s: float, metrics: Metrics) -> None:
         self.name = name
-        self._url = URL(url).with_user(None)
-        self._login = _login(URL(url))
-        self._session = session
+        at = URL(url)
+        self._path = at.raw_path_qs
+        self._login = _login(at)
+        # Certificates are held against the system's authorities, or those of SSL_CERT_FILE.
+        self._lines = Lines(at, connect_s=timeout_s, kept_s=_IDLE_S)
         self._timeout = timeout_s
         self._metrics = metrics
         self._connections = asyncio.Semaphore(_CONNECTIONS)
@@ -99,6 +97,10 @@ class Target:
         self._hold(0, 0)
         self.failures = 0  # in a row
         self.probe = asyncio.Lock()
+
+    def close(self) -> None:
+        """Drop every connection."""
+        self._lines.close()
 
     async def ask(self, parcel: Parcel) -> Said:
         """Hand a webhook over, once; redirects are not followed."""
@@ -149,54 +151,36 @@ class Target:
         self._metrics.forward_queue_bytes.labels(self.name).inc(size)
 
     async def _asked(self, parcel: Parcel) -> Said:
+        """Of an app's answer only the status counts, whatever becomes of the rest of it."""
+        due = perf_counter() + self._timeout
+        headers = parcel.headers
+        if self._login:
+            headers = (*(pair for pair in headers if pair[0].lower() != _AUTHORIZATION.lower()), (_AUTHORIZATION, self._login))
         try:
-            async with contextlib.AsyncExitStack() as stack:
+            if self._connections.locked():
                 async with asyncio.timeout(self._timeout):
-                    await stack.enter_async_context(self._connections)
-                    headers = parcel.headers.copy()
-                    headers.update(self._login)
-                    post = self._session.post(self._url, data=io.BytesIO(parcel.body), headers=headers, allow_redirects=False)
-                    answer = await stack.enter_async_context(post)
-                await _read_short(answer)
+                    await self._connections.acquire()
+            else:
+                await self._connections.acquire()  # at once
+            try:
+                left = due - perf_counter()
+                answer = await self._lines.ask("POST", self._path, headers, parcel.body, within_s=left, brief=True)
+            finally:
+                self._connections.release()
         except TimeoutError:
             return UNANSWERED[Outcome.TIMED_OUT]
-        except (aiohttp.ClientError, OSError):
+        except NeverOpened:
+            return UNANSWERED[Outcome.UNREACHABLE if perf_counter() < due else Outcome.TIMED_OUT]
+        except BrokenOff:
             return UNANSWERED[Outcome.UNREACHABLE]
         if not _FIRST <= answer.status <= _LAST:
             return UNANSWERED[Outcome.UNREACHABLE]
         return Said(Outcome.TAKEN if answer.status < _REDIRECT else Outcome.REFUSED, answer.status)
 
 
-def session() -> aiohttp.ClientSession:
-    """The client of all targets. Certificates are held against the system's authorities, or those of SSL_CERT_FILE."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ssl=tls())
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        auto_decompress=False,
-        skip_auto_headers=AUTOMATIC,
-        trust_env=False,
-    )
-
-
-async def _read_short(answer: aiohttp.ClientResponse) -> None:
-    """Read what is left of a short answer; of any other the connection is closed, and Meta waits for neither."""
-    left = _SHORT
-    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-        async with asyncio.timeout(_SHORT_S):
-            while left > 0 and (chunk := await answer.content.readany()):
-                left -= len(chunk)
-
-
-def _login(url: URL) -> dict[str, str]:
-    """Basic authentication for a URL that names a user."""
+def _login(url: URL) -> str:
+    """Basic authentication for a URL that names a user; empty: it names none."""
     if url.user is None and url.password is None:
-        return {}
+        return ""
     pair = f"{url.user or ''}:{url.password or ''}".encode()
-    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-
-
-def _writable(value: str) -> bool:
-    """Whether a header can be written again: one that is neither ASCII nor UTF-8 cannot."""
-    return value.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in value)
+    return f"Basic {base64.b64encode(pair).decode()}"

@@ -625,7 +625,7 @@ async def without_reading(head, reader, writer):
 
 @pytest.mark.parametrize(
     ("script", "status"),
-    [(endless, 200), (trickling, 200), (without_reading, 200), (endless_headers, 502), (endless_patience, 504)],
+    [(endless, 200), (trickling, 200), (without_reading, 200), (endless_headers, 502), (endless_patience, 502)],
 )
 async def test_an_app_that_never_ends_holds_neither_memory_nor_metas_answer(script, status, apps, opened):
     """Its status is all that counts; the connection is closed when more comes than a short answer."""
@@ -728,14 +728,14 @@ async def test_a_url_with_a_user_logs_in(apps, opened):
     assert (["Basic bWU6cEBzcw=="], ["One", "Two"], "/hook") == (got.all("Authorization"), got.all("X-Odd"), got.target)
 
 
-async def test_a_header_that_cannot_be_written_again_is_left_out(apps, opened):
-    """The signature is over the body, so the webhook is Meta's whatever else somebody put beside it."""
+async def test_a_header_goes_on_byte_by_byte(apps, opened):
+    """The signature is over the body, so the webhook is Meta's whatever else somebody put beside it, in whichever encoding."""
     app = await apps()
     house = await opened(app)
     answer = await house.webhook(BODY, ("X-Odd", "\xff"), ("X-Even", "2"))
     [got] = app.arrived
 
-    assert (200, [], ["2"]) == (answer.status, got.all("X-Odd"), got.all("X-Even"))
+    assert (200, ["\xff"], ["2"]) == (answer.status, got.all("X-Odd"), got.all("X-Even"))
 
 
 def packed(body: bytes) -> bytes:

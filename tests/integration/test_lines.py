@@ -16,7 +16,6 @@ from fake_graph import eventually
 from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
-from gatekeeper.server import lines as module
 from gatekeeper.server.lines import MOST_ANSWER, BrokenOff, Lines, NeverOpened
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import Upstream as Settings
@@ -292,7 +291,7 @@ async def test_who_is_cancelled_leaves_no_answer_behind(opened, wire):
     assert (b"next", 2) == (following.body, len(wire.arrived))
 
 
-async def test_the_connection_that_was_used_last_is_used_next(opened, wire, monkeypatch):
+async def test_the_connection_that_was_used_last_is_used_next(opened, wire):
     """So that those that a burst opened grow old; old ones are closed, used or not."""
     order, turns = [], [asyncio.Event() for _ in range(3)]
 
@@ -313,7 +312,7 @@ async def test_the_connection_that_was_used_last_is_used_next(opened, wire, monk
     await ask(lines, b"7")
     again = await asyncio.gather(ask(lines, b"8"), ask(lines, b"9"))
     last, open_before = order[3:], len(lines._all)
-    monkeypatch.setattr(module, "_KEPT_S", -1.0)
+    lines._kept_s = -1.0
     await ask(lines, b"6")
     await eventually(lambda: not lines._all)
 
