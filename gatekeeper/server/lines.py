@@ -218,7 +218,7 @@ class Lines:
 
         *brief*: only its status counts, and of a long body, or one that does not come at once, little is read.
         """
-        request = _written(method, path, self._named, headers, body)
+        request = _written(method, path, self._named, headers, body, once=brief)
         loop = asyncio.get_running_loop()
         due = loop.time() + within_s
         line = self._kept_line(loop.time()) or await self._opened(within_s)
@@ -277,10 +277,10 @@ class Lines:
         return self._addresses
 
 
-def _written(method: str, path: str, host: str, headers: Pairs, body: bytes | None) -> bytes:
-    """A request as it goes over the wire."""
-    long = len(path) + sum([len(name) + len(value) for name, value in headers]) > _LONGEST_KEPT
-    head = (_head.__wrapped__ if long else _head)(method, path, host, headers)
+def _written(method: str, path: str, host: str, headers: Pairs, body: bytes | None, *, once: bool) -> bytes:
+    """A request as it goes over the wire; *once*: none has the same headers, as no webhook's signature is another's."""
+    anew = once or len(path) + sum([len(name) + len(value) for name, value in headers]) > _LONGEST_KEPT
+    head = (_head.__wrapped__ if anew else _head)(method, path, host, headers)
     return head + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 

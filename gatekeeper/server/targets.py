@@ -14,7 +14,7 @@ from yarl import URL
 
 from gatekeeper.server.http import Pairs, upstream_headers
 from gatekeeper.server.lines import BrokenOff, Lines, NeverOpened
-from gatekeeper.telemetry import Metrics
+from gatekeeper.telemetry import Labelled, Metrics
 
 _CONNECTIONS = 64
 _MOST, _MOST_BYTES = 10_000, 32 << 20
@@ -90,11 +90,12 @@ class Target:
         # Certificates are held against the system's authorities, or those of SSL_CERT_FILE.
         self._lines = Lines(at, connect_s=timeout_s, kept_s=_IDLE_S)
         self._timeout = timeout_s
-        self._metrics = metrics
+        self._tries = Labelled(metrics.forwards)
+        self._seconds = metrics.forward_seconds.labels(name)
+        self._waiting, self._waiting_bytes = metrics.forward_queue.labels(name), metrics.forward_queue_bytes.labels(name)
         self._connections = asyncio.Semaphore(_CONNECTIONS)
         self._had: dict[bytes, int] = {}
         self._held = self._held_bytes = 0
-        self._hold(0, 0)
         self.failures = 0  # in a row
         self.probe = asyncio.Lock()
 
@@ -107,8 +108,8 @@ class Target:
         began = perf_counter()
         said = await self._asked(parcel)
         self.failures = 0 if said.taken else self.failures + 1
-        self._metrics.forwards.labels(self.name, said.outcome).inc()
-        self._metrics.forward_seconds.labels(self.name).observe(perf_counter() - began)
+        self._tries.of(self.name, said.outcome).inc()
+        self._seconds.observe(perf_counter() - began)
         return said
 
     def repeated(self, parcel: Parcel) -> int | None:
@@ -119,7 +120,7 @@ class Target:
         """
         found = self._had.get(parcel.digest)
         if found is not None:
-            self._metrics.forwards.labels(self.name, Outcome.REPEATED).inc()
+            self._tries.of(self.name, Outcome.REPEATED).inc()
         return found
 
     def remember(self, parcel: Parcel, status: int = 0) -> None:
@@ -135,7 +136,7 @@ class Target:
     def admit(self, parcel: Parcel) -> bool:
         """Hold a webhook in memory for this target, if there is room for it."""
         if self._held >= _MOST or self._held_bytes + parcel.size > _MOST_BYTES:
-            self._metrics.forwards.labels(self.name, Outcome.FULL).inc()
+            self._tries.of(self.name, Outcome.FULL).inc()
             return False
         self._hold(1, parcel.size)
         return True
@@ -147,8 +148,8 @@ class Target:
     def _hold(self, webhooks: int, size: int) -> None:
         self._held += webhooks
         self._held_bytes += size
-        self._metrics.forward_queue.labels(self.name).inc(webhooks)
-        self._metrics.forward_queue_bytes.labels(self.name).inc(size)
+        self._waiting.inc(webhooks)
+        self._waiting_bytes.inc(size)
 
     async def _asked(self, parcel: Parcel) -> Said:
         """Of an app's answer only the status counts, whatever becomes of the rest of it."""
