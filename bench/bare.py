@@ -1,8 +1,8 @@
 """
 Own what the gate is measured against: a pass-through of aiohttp that decides nothing and writes nothing down.
 
-It is tuned as the gate is: uvloop, raw bodies, no cookies, no decompression, no access log. `python bench/bare.py UPSTREAM_URL`
-prints its port and serves.
+It is tuned as the gate is: uvloop, raw bodies, no cookies, no decompression, no access log. `python bench/bare.py UPSTREAM_URL [PATH]`
+prints its port and serves; what comes to PATH ends here.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def passed_on(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     return headers
 
 
-async def serve(upstream: str) -> None:
-    """Pass every request on, but for webhooks, which end here as they end in a gate without an app."""
+async def serve(upstream: str, ends: str = "") -> None:
+    """Pass every request on, but for those to one path, which are answered unread."""
     base = URL(upstream)
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
@@ -39,7 +39,7 @@ async def serve(upstream: str) -> None:
 
     async def handle(request: web.BaseRequest) -> web.Response:
         body = await request.read()
-        if request.path == "/webhook":
+        if request.path == ends:
             return web.Response()
         url = URL.build(scheme=base.scheme, authority=base.raw_authority, path=request.raw_path, encoded=True)
         headers = passed_on(CIMultiDict(request.headers))
@@ -58,4 +58,4 @@ async def serve(upstream: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1]))
+    uvloop.run(serve(*sys.argv[1:]))

@@ -43,6 +43,7 @@ data_dir = "{data}"
 timeout = "5s"
 [webhook]
 app_secret = "{secret}"
+forward_to = "{app}"
 """
 ACCOUNT = f"""
 [[account]]
@@ -160,10 +161,10 @@ def helper(*arguments: str, core: set[int]) -> Iterator[Served]:
         yield Served(process.pid, int(process.stdout.readline()))
 
 
-def config(where: Path, *, upstream: int, ledger: str, workers: int = 1, policy: str = "") -> Path:
-    """Write a gate's configuration."""
-    path = where / "gatekeeper.toml"
-    head = HEAD.format(workers=workers, upstream=upstream, ledger=ledger, data=where / "var", secret=wire.SECRET.decode())
+def config(where: Path, *, upstream: int, ledger: str, workers: int = 1, app: str = "", policy: str = "") -> Path:
+    """Write a gate's configuration; *app*: the URL that webhooks go on to."""
+    path, secret = where / "gatekeeper.toml", wire.SECRET.decode()
+    head = HEAD.format(workers=workers, upstream=upstream, ledger=ledger, data=where / "var", secret=secret, app=app)
     path.write_text(head + policy + ACCOUNT)
     return path
 

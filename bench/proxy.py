@@ -73,16 +73,23 @@ def compared(
 
 
 def one_worker(report: Report, where: Path, given: argparse.Namespace) -> None:
-    """Compare one worker with one bare process, without and with webhooks."""
+    """Compare one worker with one bare process: without webhooks, with those that go on to an app, and with those that end here."""
     cores = parts.Cores.here()
     with contextlib.ExitStack() as stack:
         ledger = stack.enter_context(parts.redis_server(where, cores.redis))
         graph = stack.enter_context(parts.helper("graph.py", core=cores.graph))
-        bare = stack.enter_context(parts.helper("bare.py", f"http://127.0.0.1:{graph.port}", core=cores.measured))
-        gate = stack.enter_context(parts.gate(where, cores.measured, upstream=graph.port, ledger=ledger))
-        parts.open_windows(gate.port, RECIPIENTS)
-        servers = {BARE: bare, GATE: gate}
-        missing = nginx.missing()
+        url = f"http://127.0.0.1:{graph.port}"  # what answers as Graph does is an app's answer too
+
+        def pair(name: str, app: str, *ends: str) -> dict[str, parts.Served]:
+            """A bare process and a gate that do the same with webhooks."""
+            (where / name).mkdir()
+            bare = stack.enter_context(parts.helper("bare.py", url, *ends, core=cores.measured))
+            gate = parts.gate(where / name, cores.measured, upstream=graph.port, ledger=ledger, app=app)
+            return {BARE: bare, GATE: stack.enter_context(gate)}
+
+        ending, passing = pair("ending", "", "/webhook"), pair("passing", f"{url}/webhook")
+        parts.open_windows(ending[GATE].port, RECIPIENTS)
+        missing, servers = nginx.missing(), dict(ending)
         if missing is None:
             asking = nginx.running(where, cores.measured, upstream=graph.port, redis=where / "redis.sock")
             servers["nginx + lua"] = stack.enter_context(asking)
@@ -97,13 +104,13 @@ def one_worker(report: Report, where: Path, given: argparse.Namespace) -> None:
             "CPU is the process's own; neighbours of a virtual machine move it as they move the rates; latencies are in ms",
             "nginx asks Redis one question, whether the window is open, and keeps nothing" if missing is None else missing,
         )
-        rows, rate = compared({BARE: bare, GATE: gate}, cores, given, hooks=10)
-        report.table(
-            "the same, and for every ten sends four webhooks: an inbound message, sent, delivered, read",
-            COLUMNS,
-            rows,
-            f"paced: {rate:.0f} sends/s for both; the bare one answers webhooks without reading them",
-        )
+        for servers, title in (
+            (passing, "the same with webhooks, which both hand on to an app and the gate reads and settles by first"),
+            (ending, "the same with webhooks that end here: the gate reads them, the bare one answers them unread"),
+        ):
+            rows, rate = compared(servers, cores, given, hooks=10)
+            note = "four webhooks for every ten sends: an inbound message, sent, delivered, read"
+            report.table(title, COLUMNS, rows, note, f"paced: {rate:.0f} sends/s for both")
 
 
 def workers(report: Report, given: argparse.Namespace) -> None:
