@@ -68,6 +68,7 @@ class Lane:
         probe: Callable[[str], Awaitable[bool]],
     ) -> None:
         """*on_change* is told when the node is lost and when it is back. *probe* looks whether it serves a key again, or never will."""
+        self._loop = asyncio.get_running_loop()  # kept: to ask for it costs a call of the system
         self.up = True
         self.why = ""
         """Why it was lost when it last was."""
@@ -96,15 +97,14 @@ class Lane:
             raise LedgerError(_CLOSED)
         if not commands:  # nothing would come back for it
             return []
-        loop = asyncio.get_running_loop()
-        unit = _Unit(key, commands, loop.create_future())
+        unit = _Unit(key, commands, self._loop.create_future())
         waiting = self._then if behind else self._first
         waiting.append(unit)
         if not self._going or (len(waiting) >= _ENOUGH and len(self._going) < _TRIPS):
             self._set_out()  # Redis is at work on these while the others are made up
         elif not self._due and len(self._going) < _TRIPS:
             self._due = True
-            loop.call_soon(self._set_out)
+            self._loop.call_soon(self._set_out)
         return await unit.answers
 
     async def direct(self, commands: Sequence[Command]) -> list[Any]:
@@ -198,12 +198,14 @@ class Lane:
         for unit in trip.units:
             end = start + len(unit.commands)
             own, start = trip.answers[start:end], end
-            unable = next((answer for answer in own if is_unable(answer)), None)
-            if unable is not None:
-                self._fail(_said(unable), [unit])
-                self._lost(unable, unit.key)
-            elif not unit.answers.done():
-                unit.answers.set_result(own)
+            for answer in own:
+                if is_unable(answer):
+                    self._fail(_said(answer), [unit])
+                    self._lost(answer, unit.key)
+                    break
+            else:
+                if not unit.answers.done():
+                    unit.answers.set_result(own)
 
     def _looked(self) -> None:
         """A step of the time that an answer has is over: the oldest trip is out of it, or the next step begins."""
@@ -214,7 +216,7 @@ class Lane:
             trip.left -= 1
         oldest = self._going[0]
         if oldest.left <= 0 or (2 * oldest.left <= STEPS and self._first):  # others wait behind it
-            self._look = asyncio.get_running_loop().call_later(LAST_S, self._late, oldest)
+            self._look = self._loop.call_later(LAST_S, self._late, oldest)
         else:
             self._look_later()
 
@@ -227,7 +229,7 @@ class Lane:
             self._look_later()
 
     def _look_later(self) -> None:
-        self._look = asyncio.get_running_loop().call_later(self._timeout / STEPS, self._looked)
+        self._look = self._loop.call_later(self._timeout / STEPS, self._looked)
 
     def _broken(self, error: Exception) -> None:
         """The connection is of no use any more: whoever waits for an answer gets none."""
@@ -279,7 +281,7 @@ class Lane:
         self._on_change()
 
     def _start(self, going: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(going)
+        task = self._loop.create_task(going)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -31,7 +31,7 @@ _VERSION = "version"  # no template fact is called that: each names a template a
 
 
 class Ledger:
-    """Shared state, atomically."""
+    """Shared state, atomically; of the event loop in which it was made."""
 
     def __init__(
         self,
@@ -242,7 +242,10 @@ class Ledger:
         if not nodes.known:
             await nodes.find()
         answers = await nodes.lane(key).ask(key, commands, behind=behind)
-        if not any(isinstance(answer, Exception) for answer in answers):
+        for answer in answers:
+            if isinstance(answer, Exception):
+                break
+        else:
             return answers
         answers = await nodes.followed(key, commands, answers)
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]

@@ -18,7 +18,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
-from gatekeeper.server.http import NO_BODY, Pairs, head_of, tls
+from gatekeeper.server.http import Pairs, head_of, tls
 
 MOST_ANSWER = 4 << 20
 _MOST_HEAD = 32 << 10
@@ -78,7 +78,7 @@ class _Line(asyncio.Protocol):
 
         *has_body*: an answer to its method may have one. *brief*: it is an answer without it, too.
         """
-        self._has_body, self._brief = has_body, brief
+        self._has_body, self._brief, self._hurried = has_body, brief, False
         self._received = 0
         self._reset()
         self._answer = self._loop.create_future()
@@ -106,7 +106,7 @@ class _Line(asyncio.Protocol):
         self._kept = False
         del self._parser  # which holds us
         self._lines.discard(self)
-        if error is None and self._ends_with_connection and self._waits:
+        if error is None and self._waits and self._ends_with_connection():
             self._deliver()
         self._fail(BrokenOff())
 
@@ -122,6 +122,10 @@ class _Line(asyncio.Protocol):
             self._fail(BrokenOff())
         if self._received > (_MOST_BYTES if self._headed else _MOST_HEAD):
             self._fail(BrokenOff())
+        elif self._enough and self._waits and not self._hurried:
+            self._hurried = True
+            self._late.cancel()
+            self._late = self._loop.call_later(_SHORT_S, self._fail, TimeoutError())
 
     def on_message_begin(self) -> None:
         if not self._waits:
@@ -147,13 +151,6 @@ class _Line(asyncio.Protocol):
         if not self._has_body and self._status >= _FINAL and self._waits:
             self._kept = False  # the parser would take what follows for its body
             self._deliver()
-            return
-        if self._brief and self._status >= _FINAL and self._waits:
-            self._late.cancel()
-            self._late = self._loop.call_later(_SHORT_S, self._fail, TimeoutError())
-        if self._status not in NO_BODY:
-            framed = ("content-length", "transfer-encoding")
-            self._ends_with_connection = not any(name.lower() in framed for name, _ in self._headers)
 
     def on_body(self, piece: bytes) -> None:
         self._body.append(piece)
@@ -176,11 +173,21 @@ class _Line(asyncio.Protocol):
     def _waits(self) -> bool:
         return self._answer is not None and not self._answer.done()
 
+    @property
+    def _enough(self) -> bool:
+        """Whether what counts is here."""
+        return self._brief and self._headed and self._status >= _FINAL
+
+    def _ends_with_connection(self) -> bool:
+        """Whether an answer has no other end."""
+        framed = ("content-length", "transfer-encoding")
+        return self._headed and not any(name.lower() in framed for name, _ in self._headers)
+
     def _reset(self) -> None:
         self._status, self._reason, self._size = 0, b"", 0
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
-        self._headed = self._ends_with_connection = False
+        self._headed = False
 
     def _deliver(self) -> None:
         assert self._answer is not None
@@ -189,7 +196,7 @@ class _Line(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._answer is None or self._answer.done():
             return
-        if self._brief and self._headed and self._status >= _FINAL:
+        if self._enough:
             self._kept = False
             self._deliver()
         else:
@@ -207,6 +214,7 @@ class Lines:
         if base.scheme == "https":
             self._tls = tls()
         self._connect_s, self._kept_s = connect_s, kept_s
+        self._loop = asyncio.get_running_loop()  # kept: to ask for it costs a call of the system
         self._all, self._idle, self._closed = set[_Line](), deque[_Line](), False
         self._addresses, self._stale_at, self._looking = list[Any](), 0.0, asyncio.Lock()
 
@@ -219,11 +227,11 @@ class Lines:
         *brief*: only its status counts, and of a long body, or one that does not come at once, little is read.
         """
         request = _written(method, path, self._named, headers, body, once=brief)
-        loop = asyncio.get_running_loop()
-        due = loop.time() + within_s
-        line = self._kept_line(loop.time()) or await self._opened(within_s)
-        answer = await line.ask(request, within_s=due - loop.time(), has_body=method != "HEAD", brief=brief)
-        now = loop.time()
+        began = self._loop.time()
+        line = self._kept_line(began) or await self._opened(within_s)
+        left = began + within_s - self._loop.time()
+        answer = await line.ask(request, within_s=left, has_body=method != "HEAD", brief=brief)
+        now = self._loop.time()
         if line.usable:
             line.idle_since = now
             self._idle.append(line)
@@ -251,11 +259,10 @@ class Lines:
     async def _opened(self, within_s: float) -> _Line:
         try:
             async with asyncio.timeout(min(self._connect_s, within_s)):
-                loop = asyncio.get_running_loop()
                 found = await self._looked_up()
                 reached = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1)
                 named = self._host if self._tls else None
-                _, line = await loop.create_connection(
+                _, line = await self._loop.create_connection(
                     lambda: _Line(self._all), sock=reached, ssl=self._tls, server_hostname=named
                 )
         except (OSError, TimeoutError, UnicodeError, RuntimeError):  # of a name that is none, and one of uvloop's
@@ -267,13 +274,12 @@ class Lines:
         return line
 
     async def _looked_up(self) -> list[Any]:
-        loop = asyncio.get_running_loop()
         async with self._looking:  # once for all who want it
-            if loop.time() >= self._stale_at:
-                self._addresses = await loop.getaddrinfo(
+            if self._loop.time() >= self._stale_at:
+                self._addresses = await self._loop.getaddrinfo(
                     self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
                 )
-                self._stale_at = loop.time() + _NAMES_S
+                self._stale_at = self._loop.time() + _NAMES_S
         return self._addresses
 
 

@@ -47,6 +47,7 @@ class Listener:
         webhook_path: str,
         log: Any,
     ) -> None:
+        self._loop = asyncio.get_running_loop()  # kept: to ask for it costs a call of the system
         self._sends = sends
         self._held = held
         self._webhooks = webhooks
@@ -84,7 +85,7 @@ class Listener:
 
     def begin(self, course: Coroutine[Any, Any, _T], /) -> asyncio.Task[_T]:
         """Let a course come to its end, or to that of our patience."""
-        task = asyncio.get_running_loop().create_task(course)
+        task = self._loop.create_task(course)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -98,9 +99,9 @@ class Listener:
         for site in list(runner.sites):
             await site.stop()
         self.leaving = True
-        loop, server = asyncio.get_running_loop(), runner.server
-        ends = loop.time() + min(_LEAVE_S, grace)
-        while server is not None and server.connections and loop.time() < ends:  # noqa: ASYNC110 - aiohttp has no event for it
+        server = runner.server
+        ends = self._loop.time() + min(_LEAVE_S, grace)
+        while server is not None and server.connections and self._loop.time() < ends:  # noqa: ASYNC110 - aiohttp has no event for it
             await asyncio.sleep(_LOOK_S)
 
     async def abandon(self, grace: float) -> None:

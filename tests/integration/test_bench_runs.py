@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
 TABLES = {
-    "proxy": 3,
+    "proxy": 4,
     "decision": 3,
     "webhooks": 2,
     "growth": 4,

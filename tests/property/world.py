@@ -41,12 +41,17 @@ def bounded(examples: int) -> settings:
     )
 
 
+async def opened(url: str) -> Ledger:
+    """A ledger on the runner's loop."""
+    return Ledger(url, timeout_ms=PATIENCE_MS)
+
+
 class World:
     """A ledger for example after example."""
 
     def __init__(self, url: str, redis: Redis, runner: asyncio.Runner) -> None:
         self.redis = redis
-        self.ledger = Ledger(url, timeout_ms=PATIENCE_MS)
+        self.ledger = runner.run(opened(url))
         self._runner = runner
 
     def run(self, course: Coroutine[Any, Any, _T]) -> _T:
