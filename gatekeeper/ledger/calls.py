@@ -15,6 +15,7 @@ from gatekeeper.core.holding import Text
 from gatekeeper.core.plan import Plan
 from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Facts, State
+from gatekeeper.core.rows import Row
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter
 from gatekeeper.ledger import keys, wire
@@ -30,18 +31,17 @@ class Call(msgspec.Struct, frozen=True):
 
 def authorize(tag: str, plan: Plan, facts: Facts, *, commit: bool, enforce: bool, registry: str) -> Call:
     """Decide one send and reserve what it takes; *registry* is the version of the templates that the plan rests on."""
-    meters = wire.meters(plan.rows, first=5)
     sent = plan.sent
-    guarded = [_guard_keys(tag, guard) for guard in plan.guards]
+    meters, meter_keys = _meters(tag, 5, plan.rows)
     named = [
         keys.thread(tag, sent.phone_number_id, sent.recipient),
         keys.reservation(tag, facts.id),
         keys.watch(tag, sent.phone_number_id),
         keys.templates(tag, plan.account.waba_id),
-        *(meter_key(tag, meter) for meter in meters),
+        *meter_keys,
     ]
     places = []
-    for own in guarded:
+    for own in [_guard_keys(tag, guard) for guard in plan.guards]:
         first, second = (len(named) + n if n <= len(own) else 0 for n in (1, 2))
         places.append((first, second))
         named += own
@@ -170,7 +170,17 @@ _GUARDED: dict[Noun, Callable[..., Sequence[str]]] = {
 
 
 def _move(tag: str, settling: Settling, record: str, thread: str) -> Call:
-    meters = wire.meters(settling.rows, settling.own, first=4)
+    meters, meter_keys = _meters(tag, 4, settling.rows, settling.own)
     spend = keys.spend(tag, settling.account.waba_id, local_day(settling.at, settling.account.zone))
-    named = [record, thread, spend, *(meter_key(tag, meter) for meter in meters)]
+    named = [record, thread, spend, *meter_keys]
     return Call("settle", named, (wire.move(settling, meters),))
+
+
+def _meters(tag: str, first: int, *tables: tuple[Row, ...]) -> tuple[dict[Meter, int], list[str]]:
+    """The meters of some rows, each with its index among the keys, the first of which is *first*; and those keys."""
+    return wire.once((tag, first, *map(id, tables)), _of_meters, tag, first, *tables)
+
+
+def _of_meters(tag: str, first: int, *tables: tuple[Row, ...]) -> tuple[dict[Meter, int], list[str]]:
+    metered = dict.fromkeys(row.meter for table in tables for row in table if row.meter is not None)
+    return {meter: n for n, meter in enumerate(metered, first)}, [meter_key(tag, meter) for meter in metered]

@@ -47,11 +47,11 @@ class _Unit:
 class _Trip:
     """Units on their way together, what came back for them so far, and how much patience is left."""
 
-    __slots__ = ("answers", "left", "size", "units")
+    __slots__ = ("answers", "left", "questions", "units")
 
     def __init__(self, units: list[_Unit], left: int) -> None:
         self.units = units
-        self.size = sum(len(unit.commands) for unit in units)
+        self.questions = [packed for unit in units for packed in unit.commands]
         self.answers: list[Any] = []
         self.left = left
 
@@ -140,11 +140,11 @@ class Lane:
                 return
             units = self._next()
             if units:
-                self._going.append(_Trip(units, self._patience + bool(self._look)))  # the first step may be half over
+                self._going.append(trip := _Trip(units, self._patience + bool(self._look)))  # the first step may be half over
                 if self._look is None:
                     self._look_later()
                 try:
-                    self._pipe.write([packed for unit in units for packed in unit.commands])
+                    self._pipe.write(trip.questions)
                 except Exception as error:  # noqa: BLE001 - uvloop's RuntimeError: a connection that was closed under us
                     self._broken(error)
 
@@ -187,7 +187,7 @@ class Lane:
                 return
             trip = self._going[0]
             trip.answers.append(answer)
-            if len(trip.answers) == trip.size:
+            if len(trip.answers) == len(trip.questions):
                 self._hand_out(trip)
                 self._going.popleft()  # not before: whatever goes wrong, who has no answer is found here
         if not self._due:
@@ -196,8 +196,8 @@ class Lane:
     def _hand_out(self, trip: _Trip) -> None:
         start = 0
         for unit in trip.units:
-            end = start + len(unit.commands)
-            own, start = trip.answers[start:end], end
+            own = trip.answers[start : start + len(unit.commands)]
+            start += len(own)
             for answer in own:
                 if is_unable(answer):
                     self._fail(_said(answer), [unit])

@@ -88,7 +88,7 @@ class Ledger:
     ) -> Outcome:
         """Decide one send and reserve what it takes; *registry* is the version of the templates that the plan rests on."""
         call = calls.authorize(tag, plan, facts, commit=commit, enforce=enforce, registry=registry)
-        return wire.outcome((await self.run([call]))[0])
+        return wire.outcome((await self._at(call.keys[0], [self._asked(call)]))[0])
 
     async def release(self, tag: str, settling: Settling) -> Settled:
         """Give back what a send holds that Meta refused."""

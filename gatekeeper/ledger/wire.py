@@ -94,10 +94,10 @@ def plan(
             watched_since=plan.watched_since or 0,
             unseen_closed=plan.unseen_closed,
             unpriced=plan.sent.group,
-            bars=_once(id(plan.bars), _bars, plan.bars),
-            cases=_once(id(plan.rows), _cases, plan.rows, meters),  # the places of meters follow from the rows
-            rules=_once(plan.rules, _rules, plan.rules) if plan.rules else shapes.NONE,
-            guards=_once((plan.guards, guarded), _guards, plan.guards, guarded) if guarded else shapes.NONE,
+            bars=once(id(plan.bars), _bars, plan.bars),
+            cases=once(id(plan.rows), _cases, plan.rows, meters),  # the places of meters follow from the rows
+            rules=once(plan.rules, _rules, plan.rules) if plan.rules else shapes.NONE,
+            guards=once((plan.guards, guarded), _guards, plan.guards, guarded) if guarded else shapes.NONE,
             state=State.RESERVED,
             latches=_LATCHES,
             lifetime=_RESERVATION_MS,
@@ -111,7 +111,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
     facts = settling.facts
     # Deliveries that share their rows and their line of the bill; the places of meters follow from the rows.
     shared = id(settling.rows), id(settling.own), facts.phone_number_id, facts.caller, facts.product, settling.market
-    cases, own = _once(shared, lambda *tables: _tables(settling, meters, *tables), settling.rows, settling.own)
+    cases, own = once(shared, lambda *tables: _tables(settling, meters, *tables), settling.rows, settling.own)
     return shapes.row(
         shapes.Move(
             at=settling.at,
@@ -140,15 +140,6 @@ def facts(facts: Facts) -> bytes:
 def changes(listed: list[Change]) -> bytes:
     """Encode what `observe.lua` needs."""
     return _encode(listed)
-
-
-def meters(*tables: tuple[Row, ...], first: int) -> dict[Meter, int]:
-    """Give each meter of some rows its index among the keys, counting from *first*."""
-    found: dict[Meter, int] = {}
-    for row in (row for table in tables for row in table):
-        if row.meter is not None and row.meter not in found:
-            found[row.meter] = first + len(found)
-    return found
 
 
 def _rules(rules: tuple[PlannedRule, ...]) -> msgspec.Raw:
@@ -212,11 +203,11 @@ _TERMS: dict[Kind, Callable[[Guard, int, int], shapes.Row]] = {
 _shared: dict[Any, tuple[Any, tuple[Any, ...]]] = {}
 
 
-def _once(key: Any, pack: Callable[..., _T], *of: Any) -> _T:
-    """Pack once what many calls share. *of* stays alive as long as that is kept, so *key* may be made of ids."""
+def once(key: Any, make: Callable[..., _T], *of: Any) -> _T:
+    """Make once what many calls share. *of* stays alive as long as that is kept, so *key* may be made of ids."""
     found = _shared.get(key)
     if found is None:
-        found = remember(_shared, key, (pack(*of), of))
+        found = remember(_shared, key, (make(*of), of))
     packed: _T = found[0]
     return packed
 

@@ -128,7 +128,7 @@ async def opened(node):
 
 
 @pytest.fixture
-def lane(opened):
+async def lane(opened):
     return opened()
 
 
