@@ -46,12 +46,17 @@ def headers() -> str:
         "| header | says |",
         "| --- | --- |",
         "| `Gatekeeper-Id` | id of this decision, also in the log line |",
-        "| `Gatekeeper-Verdict` | `allow`, `block` or `annotate` (it went out, but would have been blocked) |",
+        "| `Gatekeeper-Verdict` | `allow`, `block`, `annotate` (it went out, but would have been blocked) or `rewrite` (a template of yours went out instead) |",
         "| `Gatekeeper-Reason` | one of the reasons below |",
     ]
     rows += [f"| `{name}` | {_HEADER_MEANINGS[field]} |" for field, name in HEADERS.items()]
     rows += [
-        "| `Gatekeeper-State` | `warm`, `cold` (not watched for 24 h yet) or `degraded` (decided without the ledger) |",
+        "| `Gatekeeper-Template` | the template that went out instead |",
+        "| `Gatekeeper-Rule` | the rule, budget or limit of the policy that blocked, or that would have |",
+        "| `Gatekeeper-State` | `warm`, `cold` (not watched for long enough to call a window closed that was never seen; asked of what a "
+        "window matters to) or `degraded` (decided without the ledger) |",
+        "| `Gatekeeper-Held`, `Gatekeeper-Held-Until` | the id of a message that waits, and until when (Unix seconds) |",
+        "| `Gatekeeper-Idempotent-Replay` | `true`: the first answer to this `Idempotency-Key`, once more |",
         "| `Server-Timing` | `decide` and `upstream`, in milliseconds |",
     ]
     return "\n".join(rows)
