@@ -18,7 +18,7 @@ from gatekeeper.core.errors import LedgerError
 from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.responses import Answer, decode_answer
 from gatekeeper.server.http import TooLarge, UnknownEncoding, unpacked
-from gatekeeper.server.lines import MOST_ANSWER, UpstreamAnswer
+from gatekeeper.server.line import MOST_ANSWER, UpstreamAnswer
 from gatekeeper.telemetry import FAULT
 
 _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500

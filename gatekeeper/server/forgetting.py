@@ -21,7 +21,7 @@ from gatekeeper.meta import events as meta
 from gatekeeper.meta.mentions import of_wamid, users
 from gatekeeper.meta.paths import gated
 from gatekeeper.server.http import TooLarge, UnknownEncoding, unpacked
-from gatekeeper.server.lines import MOST_ANSWER
+from gatekeeper.server.line import MOST_ANSWER
 from gatekeeper.server.repeats import Kept
 from gatekeeper.settings import EMBEDDED
 from gatekeeper.telemetry import FORGOTTEN

@@ -13,7 +13,8 @@ import msgspec
 from yarl import URL
 
 from gatekeeper.server.http import Pairs, upstream_headers
-from gatekeeper.server.lines import BrokenOff, Lines, NeverOpened
+from gatekeeper.server.line import BrokenOff
+from gatekeeper.server.lines import Lines, NeverOpened, OpenedLate
 from gatekeeper.telemetry import Labelled, Metrics
 
 _CONNECTIONS = 64
@@ -88,7 +89,7 @@ class Target:
         self._path = at.raw_path_qs
         self._login = _login(at)
         # Certificates are held against the system's authorities, or those of SSL_CERT_FILE.
-        self._lines = Lines(at, connect_s=timeout_s, kept_s=_IDLE_S)
+        self._lines = Lines(at, connect_s=timeout_s, kept_s=_IDLE_S, brief=True)
         self._timeout = timeout_s
         self._tries = Labelled(metrics.forwards)
         self._seconds = metrics.forward_seconds.labels(name)
@@ -165,14 +166,12 @@ class Target:
                 await self._connections.acquire()  # at once
             try:
                 left = due - perf_counter()
-                answer = await self._lines.ask("POST", self._path, headers, parcel.body, within_s=left, brief=True)
+                answer = await self._lines.ask("POST", self._path, headers, parcel.body, within_s=left)
             finally:
                 self._connections.release()
-        except TimeoutError:
+        except (TimeoutError, OpenedLate):
             return UNANSWERED[Outcome.TIMED_OUT]
-        except NeverOpened:
-            return UNANSWERED[Outcome.UNREACHABLE if perf_counter() < due else Outcome.TIMED_OUT]
-        except BrokenOff:
+        except (NeverOpened, BrokenOff):
             return UNANSWERED[Outcome.UNREACHABLE]
         if not _FIRST <= answer.status <= _LAST:
             return UNANSWERED[Outcome.UNREACHABLE]

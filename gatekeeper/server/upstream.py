@@ -12,7 +12,8 @@ from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.http import AUTOMATIC, Pairs
-from gatekeeper.server.lines import BrokenOff, Lines, NeverOpened, UpstreamAnswer
+from gatekeeper.server.line import BrokenOff, UpstreamAnswer
+from gatekeeper.server.lines import Lines, NeverOpened
 from gatekeeper.settings import Upstream as UpstreamSettings
 
 _SENDS, _STREAMS = 1024, 512  # on their way at once

@@ -46,15 +46,14 @@ def headers() -> str:
         "| header | says |",
         "| --- | --- |",
         "| `Gatekeeper-Id` | id of this decision, also in the log line |",
-        "| `Gatekeeper-Verdict` | `allow`, `block`, `annotate` (it went out, but would have been blocked) or `rewrite` (a template of yours went out instead) |",
+        "| `Gatekeeper-Verdict` | `allow`, `block`, `annotate` (it went out, but would have been blocked) or `rewrite` (a template did) |",
         "| `Gatekeeper-Reason` | one of the reasons below |",
     ]
     rows += [f"| `{name}` | {_HEADER_MEANINGS[field]} |" for field, name in HEADERS.items()]
     rows += [
         "| `Gatekeeper-Template` | the template that went out instead |",
         "| `Gatekeeper-Rule` | the rule, budget or limit of the policy that blocked, or that would have |",
-        "| `Gatekeeper-State` | `warm`, `cold` (not watched for long enough to call a window closed that was never seen; asked of what a "
-        "window matters to) or `degraded` (decided without the ledger) |",
+        "| `Gatekeeper-State` | `warm`, `cold` (too new to call a window closed that was never seen) or `degraded` (without the ledger) |",
         "| `Gatekeeper-Held`, `Gatekeeper-Held-Until` | the id of a message that waits, and until when (Unix seconds) |",
         "| `Gatekeeper-Idempotent-Replay` | `true`: the first answer to this `Idempotency-Key`, once more |",
         "| `Server-Timing` | `decide` and `upstream`, in milliseconds |",

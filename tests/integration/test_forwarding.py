@@ -640,6 +640,39 @@ async def test_an_app_that_never_ends_holds_neither_memory_nor_metas_answer(scri
     assert loop.time() - began < 2
 
 
+LENIENT = {
+    "line feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+    "a blank before the colon": b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}",
+    "a header on two lines": b"HTTP/1.1 200 OK\r\nX-Long: one\r\n two\r\nContent-Length: 2\r\n\r\n{}",
+    "a byte that is no letter": b"HTTP/1.1 200 OK\r\nX-Odd: \x01\r\nContent-Length: 2\r\n\r\n{}",
+    "blanks behind a size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\n{}\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", LENIENT)
+async def test_an_app_need_not_speak_like_a_book(name, apps, opened):
+    """What clients commonly take is taken: only the status counts."""
+    app = await apps(answer=LENIENT[name])
+    house = await opened(app)
+    answers = [(await house.webhook(message(n=n))).status for n in range(2)]
+
+    assert [200, 200] == answers
+
+
+async def test_an_app_that_takes_no_connection_is_late(opened):
+    """As one that takes the webhook and says nothing: it may yet come."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        house = await opened(f"http://127.0.0.1:{full.getsockname()[1]}", timeout="50ms")
+        answers = [(await house.webhook(message(n=n))).status for n in range(20)]
+
+    assert [504] * 20 == answers
+
+
 async def test_a_webhook_that_comes_back_ends_at_once(apps, opened):
     """A target that leads to the gate by a name which nobody could tell is an error of its own, and no storm."""
     house = None

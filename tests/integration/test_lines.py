@@ -16,7 +16,8 @@ from fake_graph import eventually
 from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
-from gatekeeper.server.lines import MOST_ANSWER, BrokenOff, Lines, NeverOpened
+from gatekeeper.server.line import MOST_ANSWER, BrokenOff
+from gatekeeper.server.lines import Lines, NeverOpened, OpenedLate
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.settings import Upstream as Settings
 
@@ -32,8 +33,8 @@ def opened(wire):
     """Open connections to the wire, or elsewhere; all are gone at the end."""
     made = []
 
-    def open_lines(url=None, *, connect_s=1.0):
-        made.append(Lines(URL(url or wire.url, encoded=True), connect_s=connect_s))
+    def open_lines(url=None, *, connect_s=1.0, **how):
+        made.append(Lines(URL(url or wire.url, encoded=True), connect_s=connect_s, **how))
         return made[-1]
 
     yield open_lines
@@ -292,7 +293,7 @@ async def test_who_is_cancelled_leaves_no_answer_behind(opened, wire):
 
 
 async def test_the_connection_that_was_used_last_is_used_next(opened, wire):
-    """So that those that a burst opened grow old; old ones are closed, used or not."""
+    """So that those that a burst opened grow old; an old one is never used."""
     order, turns = [], [asyncio.Event() for _ in range(3)]
 
     async def script(one, reader, writer):
@@ -314,10 +315,19 @@ async def test_the_connection_that_was_used_last_is_used_next(opened, wire):
     last, open_before = order[3:], len(lines._all)
     lines._kept_s = -1.0
     await ask(lines, b"6")
-    await eventually(lambda: not lines._all)
 
     assert ([ports[1], ports[1], ports[0]], 3, 2) == ([port for _, port in last], open_before, len(again))
     assert order[-1][1] not in ports.values()
+
+
+async def test_a_connection_that_nobody_uses_is_closed(opened, wire):
+    """By itself, however long nothing is sent."""
+    speak(wire, NEXT)
+    lines = opened(kept_s=0.05)
+    await asyncio.gather(*(ask(lines) for _ in range(3)))
+    await eventually(lambda: not lines._all)
+
+    assert not lines._idle
 
 
 UNASKED = sized(b"no", status=b"408 Late")
@@ -424,6 +434,18 @@ async def test_without_tls_that_can_be_trusted_nothing_is_sent(name, opened, mon
     assert not lines._idle
 
 
+async def test_a_certificate_is_for_a_name_without_its_last_dot(opened, monkeypatch):
+    """Which says that the name is whole, and stands in no certificate."""
+    loop = asyncio.get_running_loop()
+    really = loop.getaddrinfo
+    monkeypatch.setattr(loop, "getaddrinfo", lambda host, *more, **how: really(host.rstrip("."), *more, **how))
+    monkeypatch.setenv("SSL_CERT_FILE", TRUSTED)
+    async with serving(answering, **certified(KEY)) as port:
+        answer = await ask(opened(f"https://localhost.:{port}"))
+
+    assert b"next" == answer.body
+
+
 async def test_tls_is_kept_like_any_other(opened, monkeypatch):
     """Whoever has a certificate of its name is asked, again and again on one connection."""
     monkeypatch.setenv("SSL_CERT_FILE", TRUSTED)
@@ -501,6 +523,48 @@ async def test_a_name_has_several_addresses(opened, wire, monkeypatch):
 
     assert ([b"{}"] * 3, [0, 1, 2], [("name.test", port)] * 2) == (answers, connections, asked)
     assert {f"name.test:{port}"} == {one["Host"] for one in wire.arrived}
+
+
+async def test_a_silent_name_server_is_asked_once(opened, wire, monkeypatch):
+    """The threads that look names up are few, and others need them: who waits gives up, the question stays, and its answer counts."""
+    loop, free, asked = asyncio.get_running_loop(), asyncio.Event(), []
+    really, port = loop.getaddrinfo, URL(wire.url).port
+
+    async def getaddrinfo(host, port, **how):
+        if host != "silent.test":
+            return await really(host, port, **how)
+        asked.append(host)
+        await free.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    speak(wire, NEXT)
+    lines = opened(f"http://silent.test:{port}", connect_s=0.05)
+    heard = [type(error) for error in await asyncio.gather(*(ask(lines) for _ in range(3)), return_exceptions=True)]
+    with pytest.raises(OpenedLate):
+        await ask(lines)
+    free.set()
+    answer = await ask(lines)
+
+    assert ([OpenedLate] * 3, ["silent.test"], b"next") == (heard, asked, answer.body)
+
+
+async def test_who_is_cancelled_while_it_opens_leaves_nothing(opened, wire):
+    """At whichever step that is."""
+    speak(wire, NEXT)
+    lines, heard = opened(), []
+    for turns in range(25):
+        task = asyncio.create_task(ask(lines))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        heard.append(task.cancelled())
+        lines.close()
+        await eventually(lambda: not lines._all)
+        lines._closed = False
+
+    assert {True, False} == set(heard)
 
 
 async def test_an_address_that_hangs_costs_a_moment(opened, wire, monkeypatch):
