@@ -51,7 +51,7 @@ def one_start(where: Path, core: set[int]) -> tuple[float, float]:
 
 
 def one_look(core: set[int]) -> tuple[float, float]:
-    """Load what a gate loads, and no more: what no start is faster than."""
+    """Load what a gate loads, say so and end: for scale."""
     began = time.perf_counter()
     with parts.started([sys.executable, "-m", "gatekeeper", "check-config"], core) as process:
         if process.wait():

@@ -64,7 +64,7 @@ class UnknownEncoding(Exception):  # noqa: N818 - it names the body
     """A body has a content encoding that we do not read."""
 
 
-_MOST_HEADS, _LONGEST_KEPT = 1024, 2048  # bytes
+_MOST_HEADS, _LONGEST_KEPT = 1024, 2048  # so many, and bytes of the longest
 
 
 class Head:
@@ -168,6 +168,11 @@ def _going(names: tuple[str, ...], drop: frozenset[str]) -> tuple[tuple[bool, ..
 @lru_cache(maxsize=1024)
 def _lower(name: str) -> str:
     return name.lower()
+
+
+def authorized(headers: Iterable[tuple[str, str]], right: str) -> Pairs:
+    """Headers with this right in the place of every one that they bring."""
+    return (*(pair for pair in headers if _lower(pair[0]) != "authorization"), ("Authorization", right))
 
 
 def tls() -> ssl.SSLContext:

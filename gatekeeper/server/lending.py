@@ -15,9 +15,8 @@ from gatekeeper.meta.bodies import readings, spelled
 from gatekeeper.meta.paths import OVERRIDES
 from gatekeeper.meta.rewriting import Written, carries_rights, without_rights
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend
-from gatekeeper.server.http import Pairs
+from gatekeeper.server.http import Pairs, authorized
 
-_AUTHORIZATION = "Authorization"
 # A path that no server reads in two ways: nothing in it is encoded, doubled, dotted or a parameter.
 _PLAIN = re.compile(r"(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*/[0-9]+/(marketing_)?messages")
 # By these Graph may take a request for others, or for another.
@@ -50,8 +49,7 @@ def lent(path: str, headers: Pairs, account: Account | None) -> tuple[str, Pairs
     """Put the account's token in the place of every right that a caller has brought; None: leave that as it is."""
     if account is None:
         return path, headers
-    others = ((name, value) for name, value in headers if name.lower() != _AUTHORIZATION.lower())
-    return without_rights(path), (*others, (_AUTHORIZATION, f"Bearer {account.access_token}"))
+    return without_rights(path), authorized(headers, f"Bearer {account.access_token}")
 
 
 def _malformed(advice: str) -> MalformedSend:

@@ -65,7 +65,6 @@ class Line(asyncio.Protocol):
         """Write a request and wait for its answer; BrokenOff, TimeoutError. *has_body*: an answer to its method may have one."""
         self._has_body, self._hurried = has_body, False
         self._received = 0
-        self._reset()
         self._answer = self._loop.create_future()
         self._late = self._loop.call_later(within_s, self._fail, TimeoutError())
         self._transport.write(request)

@@ -12,7 +12,7 @@ from time import perf_counter
 import msgspec
 from yarl import URL
 
-from gatekeeper.server.http import Pairs, upstream_headers
+from gatekeeper.server.http import Pairs, authorized, upstream_headers
 from gatekeeper.server.line import BrokenOff
 from gatekeeper.server.lines import Lines, NeverOpened, OpenedLate
 from gatekeeper.telemetry import Labelled, Metrics
@@ -37,7 +37,6 @@ class Outcome(StrEnum):
 
 
 _FIRST, _REDIRECT, _LAST = 200, 300, 599
-_AUTHORIZATION = "Authorization"
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,9 +154,7 @@ class Target:
     async def _asked(self, parcel: Parcel) -> Said:
         """Of an app's answer only the status counts, whatever becomes of the rest of it."""
         due = perf_counter() + self._timeout
-        headers = parcel.headers
-        if self._login:
-            headers = (*(pair for pair in headers if pair[0].lower() != _AUTHORIZATION.lower()), (_AUTHORIZATION, self._login))
+        headers = authorized(parcel.headers, self._login) if self._login else parcel.headers
         try:
             if self._connections.locked():
                 async with asyncio.timeout(self._timeout):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -67,6 +69,18 @@ class FakeGraph:
             "messages": [{"id": f"wamid.{self.wamids}"}],
         }
         return web.json_response(answer, headers={"X-Fb-Trace-Id": "abc", "Facebook-Api-Version": "v23.0"})
+
+
+@contextlib.contextmanager
+def full(host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
+    """An address where nobody takes connections, and none is refused."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((host, 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()
 
 
 async def eventually(true: Callable[[], bool], seconds: float = 5) -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import gatekeeper
-from gatekeeper.__main__ import main
+from gatekeeper.__main__ import _COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 NUMBER, WABA, USER = "106540352242922", "102290129340398", "4915112345678"
@@ -43,7 +43,7 @@ def test_the_version_is_the_packages(capsys):
     assert (0, f"gatekeeper {gatekeeper.__version__}\n", "") == outcome(["--version"], capsys)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["serve", "--help"], ["check-config", "--help"], ["replay", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([name, "--help"] for names in _COMMANDS.values() for name in names)])
 def test_help_is_on_standard_output(arguments, capsys):
     """It exits 0, and names the command."""
     status, out, err = outcome(arguments, capsys)

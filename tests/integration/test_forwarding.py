@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from fake_graph import eventually
+from fake_graph import eventually, full
 
 from gatekeeper.server import forwarding, targets
 from gatekeeper.server.app import running
@@ -661,13 +661,8 @@ async def test_an_app_need_not_speak_like_a_book(name, apps, opened):
 
 async def test_an_app_that_takes_no_connection_is_late(opened):
     """As one that takes the webhook and says nothing: it may yet come."""
-    with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
-        house = await opened(f"http://127.0.0.1:{full.getsockname()[1]}", timeout="50ms")
+    with full() as (host, port):
+        house = await opened(f"http://{host}:{port}", timeout="50ms")
         answers = [(await house.webhook(message(n=n))).status for n in range(20)]
 
     assert [504] * 20 == answers
