@@ -68,3 +68,13 @@ local function give_back(meter_key, holds, delivered, cost, at)
   for i, hold in ipairs(unpack(holds)) do left[i] = gives[hold[1]](hold, delivered, cost, at) end
   return left
 end
+
+-- Take back what a settlement booked, before the message is settled anew.
+local function unbook(settled, holds)
+  local _, spend_key, cell, cost, meter_key = spread(settled)
+  book(spend_key, 's', cell, cost, '-1')
+  if meter_key ~= '' and redis.call('EXISTS', meter_key) == 1 then redis.call('HINCRBY', meter_key, 'settled', '-1') end
+  for _, hold in ipairs(holds and cost > 0 and unpack(holds) or {}) do
+    if hold[1] == 'at_most' and redis.call('HEXISTS', hold[2], 'spent') == 1 then redis.call('HINCRBY', hold[2], 'spent', -cost) end
+  end
+end

@@ -54,7 +54,8 @@ local function merged(x, a, b)
   local function made_first(c) return lives(c) == 1 and -assumes(c) or assumes(c) end
 
   local open, speaks = first({counts, by_word, ends, since}, a, b), first({told_at, told}, a, b)
-  local found = {['!'] = denied, ['*'] = used, ['@'] = speaks[x .. '@'], [''] = open[x], ['<'] = open[x .. '<'], ['#'] = open[x .. '#']}
+  local found = {['!'] = denied, ['*'] = used, ['@'] = speaks[x .. '@'], [''] = open[x], ['<'] = open[x .. '<'], ['#'] = open[x .. '#'],
+    ['~'] = open[x .. '~'], ['%'] = open[x .. '%']}
   if word(speaks) > 0 then found['='] = speaks[x .. '='] end
   if counts(open) == 1 and word(speaks) >= by_word(open) and ends(open) > word(speaks) and told(speaks) > since(open) then
     found[''] = found['='] or found['']
@@ -72,7 +73,7 @@ end
 for x in pairs(known.from) do
   if not moves and from_key ~= to_key and (only == '' or only == x) then
     local found = known.to[x] and merged(x, from, to)
-    for _, sign in ipairs({'', '<', '#', '!', '*', '?', '&', '=', '@'}) do
+    for _, sign in ipairs({'', '<', '#', '~', '%', '!', '*', '?', '&', '=', '@'}) do
       local field = x .. sign
       local value = found and found[sign] or not found and from[field] or false
       if value ~= (to[field] or false) then into[field] = value end
@@ -85,6 +86,11 @@ for field, value in pairs(into) do
   if value then redis.call('HSET', to_key, field, value) else redis.call('HDEL', to_key, field) end
 end
 if next(into) then keep(to_key, redis.call('PTTL', from_key)) end
+if only == '' and not moves and from_key ~= to_key then
+  local from_log, to_log = deliveries_of(from_key), deliveries_of(to_key)
+  for _, one in ipairs(deliveries(from_log)) do keep_delivery(to_log, one, redis.call('PTTL', from_log)) end
+  redis.call('DEL', from_log)
+end
 if only ~= '' then return next(into) and 1 or 0 end
 
 lifetime = math.max(lifetime, redis.call('PTTL', to_key))  -- a thread is found under all its names as long as it lasts

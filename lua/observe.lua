@@ -55,8 +55,11 @@ end
 -- Meta says when *x* ends. That corrects what is open, and is believed of what is only assumed, without confirming it.
 function moves.tell(x, change)
   if change.at <= number(clocks, x .. '!') then return end
-  local since, ends = number(clocks, x .. '<'), confirmed(clocks, x)
-  if ends > change.at and change.ends > since then
+  local since, ends, named = number(clocks, x .. '<'), confirmed(clocks, x), clocks[x .. '%'] or ''
+  local another = change.conversation ~= '' and named ~= '' and named ~= change.conversation
+  if another and change.at < since then return end  -- an earlier conversation's end, heard of late
+  if ends > change.at and change.ends > since and not another then
+    moves.prove(x, change)
     if change.at >= number(clocks, x .. '@') then
       if ends ~= change.ends then moved = moved + 1 end
       set(x, change.ends, change.ends)
@@ -69,6 +72,13 @@ function moves.tell(x, change)
     set(x .. '&', change.by, change.ends)  -- from now on it hangs on this message, the last that Meta named with it
   end
   if change.ends > now and change.at > number(clocks, x .. '@') then set(x .. '@', change.at, change.ends) end
+end
+
+-- Meta counts a message in *x*: that it opened is no longer only our word.
+function moves.prove(x, change)
+  if clocks[x .. '~'] ~= '1' or number(clocks, x) <= change.at then return end
+  drop(x .. '~')
+  moved = moved + 1
 end
 
 for _, change in ipairs(changes) do moves[change.kind](change.clock, change) end

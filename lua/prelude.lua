@@ -8,6 +8,8 @@ A thread is a hash. A clock `x` of it has the fields
   x    open until         x<   opened at         x!   denied at: openings up to then never counted
   x*   used up at: openings up to then count no longer
   x#   opened at, answers since
+  x~   1 when nobody but we says that it opened
+  x%   Meta's id of the conversation that is open
   x?   assumed open until  x&   by which reservation x=   Meta's own expiry of what is assumed    x@   when Meta said so
 A name that leads to another one has `link`, the key of that; `exact`, how exactly that tells a user; `said`, when Meta last said so.
 
@@ -65,7 +67,7 @@ local function open_clocks(clocks, now)
     local x = (sign == '<' or sign == '?') and field:sub(1, -2)
     if x and not expected[x] then
       local known, hoped = confirmed(clocks, x), number(clocks, x .. '?')
-      if known > now then certain[x] = known end
+      if known > now and clocks[x .. '~'] ~= '1' then certain[x] = known end
       if known > now or hoped > now then
         local ends = known > hoped and known or hoped
         expected[x] = ends

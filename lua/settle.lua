@@ -1,7 +1,7 @@
 --[[
 settle: move a reservation to its next state: confirm and count what was delivered, or give back what was taken.
 
-Owns     that a reservation settles once (a group's: once for each member), and that a delivery opens what no earlier one had
+Owns     that a message is settled by the earliest of its deliveries (a group's: for each member), and by a failure only without one
 Never    which moves are legal, or what a case costs: the caller passes both
 
 KEYS[1]  record       HASH    gk:{P}:message:<wamid>, or gk:{P}:reservation:<id> before a wamid is known
@@ -10,111 +10,111 @@ KEYS[3]  spend        HASH    gk:{P}:spend:<waba_id>:<day>
 KEYS[4…] meters       HASH    gk:{P}:meter:<name>:<owner>:<month>
 ARGV[1]  move         msgpack gatekeeper.ledger.shapes:Move, its fields in a row
 Returns  msgpack gatekeeper.core.settlement:Settled, its fields in a row
-Writes   only when the current state is one of `leaving`
+Writes   only when the current state is one of `leaving`, or the message was settled by a later delivery, or is to be settled again
 Expires  every key that it writes
 ]]
 
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
 local move = ARGV[1]
 
-local at, id, leaving, to, member, cases, own, lengths, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime = unpack(move)
+local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again =
+  unpack(move)
 
-local state, quote, spent, held_meter, holds = spread(redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds'))
-local member_field = member ~= '' and 'member:' .. member
-local heard = member_field and redis.call('HGET', record_key, member_field)
-if not state or not within(leaving, state) or heard then
-  return '\145' .. pack('ignored')
+local field = member ~= '' and 'member:' .. member or 'settled'
+local state, quote, spent, held_meter, holds, before =
+  spread(redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds', field))
+local delivers = cases ~= ''
+local settled = before and #before > 1 and unpack(before)
+local stale = settled and again and at == settled[1]
+local moves = within(leaving, state)
+if settled then
+  moves = delivers and (at < settled[1] or stale)
+elseif before then
+  moves = delivers and before == '0'  -- of a member whose phone failed, another one delivered
 end
+if not state or not moves then return '\145' .. pack('ignored') end
 
 local clocks
 thread_key, clocks = thread(thread_key)
-
--- Heard of after a later delivery that opened the clock, this one comes first in life: the clock then began with it.
-local function early(x, length)
-  local since = number(clocks, x .. '<')
-  return length and confirmed(clocks, x) > 0 and at < since and since < at + length
+local log_key, name, mine, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), nil, {}
+for _, one in ipairs(delivers and member == '' and deliveries(log_key) or {}) do
+  if one.name == name then mine = one else others[#others + 1] = one end
 end
+if stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
 
--- Open at the time of this delivery. What was used up later was open before; of what was opened anew later, the latch of the send
--- knows, unless it was denied since.
+-- Open at the time of this delivery. What answers an opening was sent after it, so of what *latches* names the send decides: what was
+-- used up later was open before; of what was opened anew later, the latch of the send knows, unless it was denied since.
 local function open(x)
-  if not clocks[x] then return false end
   local since, denied, used = number(clocks, x .. '<'), number(clocks, x .. '!'), number(clocks, x .. '*')
-  if since <= at then
-    if number(clocks, x) > at and since > denied and (since > used or at < used) then return true end
-  elseif denied < sent_at then
-    local latch = latches[x]
-    if latch and latch > at and (used == 0 or at < used) then return true end
-  end
-  return early(x, lengths[x])
+  local latch = latches[x]
+  if latch and since > sent_at then return denied < sent_at and latch > at and (used == 0 or at < used) end
+  local one, listed = covering(others, clocks, x, at, conversations[x])
+  if one then return one end
+  return clocks[x] and not listed and since <= at and number(clocks, x) > at and since > denied and (since > used or at < used)
 end
 
 local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
-local by, meter, opens, length, cell, terms, own_terms, _
+local by, meter, opens, length, cell, terms, own_terms, inside, _
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
-  local settled = {}
+  local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
+  for i = 4, #KEYS do read_before[i] = former_reading(own_before, others, KEYS[i], at) end
   chosen, terms, by = pick(cases, 1, open)
-  cost, reading, _, meter, opens, length, cell = priced(terms, settled)
+  cost, reading, _, meter, opens, length, cell = priced(terms, read_before)
   own_case, own_terms = pick(own, 1, open)
-  own_cost = own_case > 0 and priced(own_terms, settled) or cost
+  own_cost = own_case > 0 and priced(own_terms, read_before) or cost
   local i = 4 * chosen - 3
-  local needs, others = cases[i], cases[i + 1]
-  if open(needs) then joined[1] = needs end
-  for _, x in ipairs(rows(others)) do
-    if open(x) then joined[#joined + 1] = x end
+  local needs = cases[i]
+  inside = opens == '' and open(needs)
+  if inside then joined[1] = needs end
+  for _, x in ipairs(rows(cases[i + 1])) do
+    local found = open(x)
+    if found then
+      joined[#joined + 1] = x
+      inside = inside or found
+    end
   end
 end
 
 -- Take it all.
-local function confirm(x, span)
-  local said = told[x] or number(clocks, x .. '=')
-  local ends = at + span
-  if said > at or told[x] or (said > 0 and said == assumed(clocks, x) and clocks[x .. '&'] == id) then ends = said end
-  if early(x, span) or ends > confirmed(clocks, x) then
-    redis.call('HSET', thread_key, x, ends, x .. '<', at)
-    keep(thread_key, math.max(ends - at, 1))
-  end
-end
-
+if settled then unbook(settled, holds) end
 local left = give_back(held_meter, holds, chosen > 0, cost, at)
 if chosen == 0 then unanswer(spread(redis.call('HMGET', record_key, 'thread', 'turn'))) end
 if spent then  -- on the day that it was sent it is no longer open
   book(spent, 'o', '', quote + 0, '-1')
   if spent ~= spend_key or chosen == 0 then outlive(spent, spend_lifetime) end
 end
+local meter_key = meter and meter > 0 and KEYS[meter] or ''
+local booked = chosen > 0 and pack({at, spend_key, cell, cost, meter_key, reading}) or '0'
 if lifetime == '0' then
   redis.call('DEL', record_key)
-elseif member == '' then
-  redis.call('HSET', record_key, 'state', to)
-  redis.call('HDEL', record_key, 'meter', 'spend', 'holds', 'turn')
-  redis.call('PEXPIRE', record_key, lifetime)
-else  -- a group's record waits for its other members
-  redis.call('HSET', record_key, member_field, '1')
-  if holds then redis.call('HSET', record_key, 'holds', pack(left)) end
+else
   redis.call('HDEL', record_key, 'meter', 'spend', 'turn')
+  if holds then redis.call('HSET', record_key, 'holds', pack(left)) end
+  if member == '' then redis.call('HSET', record_key, 'state', to) end
+  if member ~= '' or chosen > 0 then redis.call('HSET', record_key, field, booked) end
+  if member == '' then redis.call('PEXPIRE', record_key, lifetime) end
 end
-
+local late = {}
 if chosen > 0 then
   book(spend_key, 's', cell, cost, '1')
   outlive(spend_key, spend_lifetime)
-  if opens ~= '' then
-    confirm(opens, length)
-    -- What made it open is used up by it: an ad is answered once.
-    if by and at > number(clocks, by .. '*') then redis.call('HSET', thread_key, by .. '*', at) end
-  elseif by and early(by, lengths[by]) then
-    confirm(by, lengths[by])
-  end
   if meter > 0 then
     redis.call('HINCRBY', KEYS[meter], 'settled', '1')
     outlive(KEYS[meter], meter_lifetime)
   end
+  late = member == '' and open_by({
+    thread_key = thread_key, log_key = log_key, lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = again,
+    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined,
+    told = told, conversations = conversations, meter = meter_key, reading = reading
+  }, clocks, others) or {}
 end
-for field, by_id in pairs(clocks) do
-  if by_id == id and field:sub(-1) == '&' then
-    local x = field:sub(1, -2)
-    redis.call('HDEL', thread_key, field, x .. '?')
+for assumed_by, by_id in pairs(clocks) do
+  if by_id == id and assumed_by:sub(-1) == '&' then
+    local x = assumed_by:sub(1, -2)
+    redis.call('HDEL', thread_key, assumed_by, x .. '?')
     if chosen == 0 and lifetime ~= '0' then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
-return '\151' .. pack('moved', chosen, reading, cost, own_case, own_cost, joined)
+local same = stale and cell == settled[3] and cost == settled[4] and mine.opens == '-' .. opens
+return '\152' .. pack(same and 'same' or 'moved', chosen, reading, cost, own_case, own_cost, joined, late)

@@ -18,19 +18,24 @@ from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import HELD_BACK, OPTED_OUT, WINDOW_CLOSED, Word
 from gatekeeper.core.vocabulary import Clock, conversation
 
-_REACTION = "reaction"
+_REACTION, _SYSTEM = "reaction", "system"
 _FREE_ENTRY = (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)
 _UNDENIABLE = ("general_purpose_ai",)  # charged inside a free entry point too, so it says nothing of one
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What Meta said of one clock: opened or shut *at*, or told to end; *by* the reservation that it speaks of. Milliseconds."""
+    """
+    What Meta said of one clock: it was opened or shut *at*, ends when Meta says, or is proven to be open. Milliseconds.
+
+    *by* is the reservation, and *conversation* Meta's id of the conversation, that it speaks of.
+    """
 
     kind: str
     clock: str
     at: int
     ends: int
     by: str = ""
+    conversation: str = ""
 
 
 class Effects:
@@ -45,15 +50,20 @@ class Effects:
         self._forever = forever
 
     def wrote(self, *, at: int, kind: str, from_ad: bool, standby: bool, group: bool) -> list[Change]:
-        """A user's message opens the window, an ad's also the offer of a free entry point; on standby another partner holds the thread."""
-        if kind in self._book.platform.window.not_opened_by or (kind == _REACTION and not self._reaction_opens):
+        """
+        A user's message opens the window, an ad's also the offer of a free entry point; on standby another partner holds the thread.
+
+        Any last message of the user moves the thread, also one that opens no window.
+        """
+        if kind == _SYSTEM:  # no user wrote it
             return []
+        moved = [] if self._account.takes_threads else [self.held(at=at, elsewhere=standby)]
+        if kind in self._book.platform.window.not_opened_by or (kind == _REACTION and not self._reaction_opens):
+            return moved
         changes = [self._open(Clock.CUSTOMER_SERVICE_WINDOW, at)]
         if from_ad and not group:
             changes.append(self._open(Clock.FREE_ENTRY_OFFER, at))
-        if not self._account.takes_threads:
-            changes.append(self.held(at=at, elsewhere=standby))
-        return changes
+        return changes + moved
 
     def called(self, *, at: int) -> list[Change]:
         """A user's call, or a call of ours that the user took, opens the window as a message does."""
@@ -96,7 +106,9 @@ class Effects:
         if category is None or category in _UNDENIABLE:
             return []
         if word.free_entry:
-            return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at and not failed else []
+            if failed:
+                return []
+            return [self._tell(Clock.FREE_ENTRY_POINT, at, word, by)] if word.expires_at else [self._prove(at)]
         day = local_day(sent_at, self._zone)
         changes = [
             Change(kind="shut", clock=clock, at=sent_at, ends=sent_at + self._length(clock, day), by=by) for clock in _FREE_ENTRY
@@ -114,7 +126,11 @@ class Effects:
 
     @staticmethod
     def _tell(clock: str, at: int, word: Word, by: str) -> Change:
-        return Change(kind="tell", clock=clock, at=at, ends=word.expires_at or 0, by=by)
+        return Change(kind="tell", clock=clock, at=at, ends=word.expires_at or 0, by=by, conversation=word.conversation or "")
+
+    @staticmethod
+    def _prove(at: int) -> Change:
+        return Change(kind="prove", clock=Clock.FREE_ENTRY_POINT, at=at, ends=at)
 
     def _length(self, clock: str, day: date) -> int:
         found = self._lengths.get((clock, day))

@@ -2,7 +2,10 @@
 Own what an allowed send holds, and the one table of moves that it may make.
 
     reserved ──accept──▶ accepted ──deliver──▶ settled
-        └──────refuse──────┐  └──────fail─────▶ released ◀── refuse
+        │                   └─────fail─────▶ released ──deliver──▶ settled
+        └──────refuse──────▶ released
+
+A message may fail on one device of its recipient and be delivered to another, and Meta says so in either order: delivery wins.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ class Move(msgspec.Struct, frozen=True):
 
 MOVES: dict[Event, Move] = {
     Event.ACCEPT: Move((State.RESERVED,), State.ACCEPTED),
-    Event.DELIVER: Move((State.ACCEPTED,), State.SETTLED),
+    Event.DELIVER: Move((State.ACCEPTED, State.RELEASED), State.SETTLED),
     Event.FAIL: Move((State.ACCEPTED,), State.RELEASED),
     Event.REFUSE: Move((State.RESERVED,), State.RELEASED),
 }

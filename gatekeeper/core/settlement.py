@@ -37,12 +37,13 @@ WINDOW_CLOSED, HELD_BACK, OPTED_OUT = 131047, 131049, 131050
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Meta's own word on a message: `pricing` and `conversation` of a status. *expires_at* in Unix milliseconds."""
+    """Meta's own word on a message: `pricing` and `conversation` (its id) of a status. *expires_at* in Unix milliseconds."""
 
     type: str | None = None
     category: str | None = None
     model: str | None = None
     expires_at: int | None = None
+    conversation: str | None = None
 
     @property
     def free_entry(self) -> bool:
@@ -67,11 +68,17 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             category=self.category or earlier.category,
             model=self.model or earlier.model,
             expires_at=self.expires_at or earlier.expires_at,
+            conversation=self.conversation or earlier.conversation,
         )
 
 
 class Settling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """All about one delivery or failure that needs no Redis."""
+    """
+    All about one delivery or failure that needs no Redis.
+
+    *told* and *conversations*: the clock that Meta counts the message in, with its end and Meta's id of it. *again*: it was settled
+    before, and another delivery that came first in life was heard of since.
+    """
 
     at: int
     event: Event
@@ -81,9 +88,10 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     market: str | None = None
     rows: tuple[Row, ...] = ()
     own: tuple[Row, ...] = ()
-    lengths: dict[str, int] = {}
     latches: dict[str, int] = {}
     told: dict[str, int] = {}
+    conversations: dict[str, str] = {}
+    again: bool = False
     word: Word | None = None
     codes: tuple[int, ...] = ()
 
@@ -94,11 +102,13 @@ class _Laid(msgspec.Struct, frozen=True):
     account: Account  # kept alive, so that nothing else comes to have its id
     rows: tuple[Row, ...]
     own: tuple[Row, ...]
-    lengths: dict[str, int]
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
-    """What `settle.lua` did. *status*: moved, or ignored (settled before). Indexes count from 1; 0 is none. *joined*: open clocks."""
+    """
+    What `settle.lua` did. *status*: moved, same (settled again as before) or ignored (settled before). Indexes count from 1; 0 is none.
+    *joined*: open clocks. *late*: the wamids of later deliveries that have to be settled again, in their order.
+    """
 
     status: str
     case: int = 0
@@ -107,6 +117,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
     own: int = 0
     own_cost: int = UNKNOWN_PRICE
     joined: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +161,7 @@ def plan_delivery(
     latches: dict[str, int],
     word: Word | None,
     member: str = "",
+    again: bool = False,
 ) -> Settling:
     """
     Lay out what a delivered message may have been.
@@ -179,10 +191,11 @@ def plan_delivery(
         market=market,
         rows=laid.rows,
         own=laid.own,
-        lengths=laid.lengths,
         latches=latches,
         told={word.clock: word.expires_at} if word is not None and word.expires_at else {},
+        conversations={word.clock: word.conversation or ""} if word is not None else {},
         word=word,
+        again=again,
     )
 
 
@@ -251,8 +264,7 @@ def _lay_out(
         believed = _believed(word, asked_of, book, local_day(at, account.zone), account, market)
     elif facts.product is Product.UNKNOWN:
         believed = own = tuple(unheard(row) for row in own)
-    lengths = {row.opens: row.length for row in (*believed, *own) if row.opens.startswith(CONVERSATION) and not row.meta}
-    return _Laid(account, believed, own if word is not None else (), lengths)
+    return _Laid(account, believed, own if word is not None else ())
 
 
 def _became(product: Product, word: Word, book: Rulebook) -> bool:

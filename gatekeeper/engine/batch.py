@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gatekeeper.core.effects import Change
-from gatekeeper.core.reservation import MOVES, State
+from gatekeeper.core.reservation import State
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.core.tariff import UNKNOWN_PRICE
 from gatekeeper.ledger import calls
@@ -19,24 +19,28 @@ from gatekeeper.meta import events as meta
 
 # So many are made up before others have their turn: while Redis is at work on the first of them, the next ones are made.
 _SOME = 16
-_FINAL = frozenset(State).difference(*(move.leaving for move in MOVES.values()))
+NEVER_EARLIER = -1
 
 
 class Message:
     """
-    One message of ours, as far as a webhook was taken in: its reservation, Meta's word on it, and whether Meta said that it failed.
+    One message of ours, as far as a webhook was taken in: its reservation, Meta's word on it, and what became of it.
 
-    *ended*: it has settled, or does so by a call of this webhook. It settles once, so nothing further can.
+    *delivered_at*: the earliest delivery that is known, of this webhook too, in Unix milliseconds; None: none is.
+    *failed*: Meta said that it failed, and not that it was delivered.
     """
 
-    __slots__ = ("ended", "failed", "record", "word")
+    __slots__ = ("delivered_at", "failed", "record", "word")
+    delivered_at: int | None
 
     def __init__(self, record: Record | None) -> None:
         self.record = record
         self.word: Word | None = record.word if record else None
-        self.failed = self.ended = False
+        self.failed, self.delivered_at = False, None
         if record is not None:
-            self.failed, self.ended = record.state is State.RELEASED, record.state in _FINAL
+            self.failed = record.state is State.RELEASED
+            if record.state is State.SETTLED:  # without its time: by the version before, which settles once
+                self.delivered_at = NEVER_EARLIER if record.settled_at is None else record.settled_at
 
 
 class Batch:
@@ -44,7 +48,7 @@ class Batch:
 
     def __init__(self, ledger: Ledger, *, now: int) -> None:
         self.now = now
-        self.settling: dict[int, tuple[Settling, int]] = {}
+        self.settling: dict[int, tuple[Settling, int, str]] = {}
         self.parking: dict[int, meta.Status] = {}
         self._ledger = ledger
         self._count = self._flowed = 0
@@ -58,9 +62,9 @@ class Batch:
         self._next.append(call)
         self._count += 1
 
-    def settle(self, call: Call, settling: Settling, quote: int = UNKNOWN_PRICE) -> None:
-        """Settle a message that was quoted so."""
-        self.settling[self._count] = settling, quote
+    def settle(self, call: Call, settling: Settling, tag: str, quote: int = UNKNOWN_PRICE) -> None:
+        """Settle a message that was quoted so, of the business with this tag."""
+        self.settling[self._count] = settling, quote, tag
         self.add(call)
 
     def park(self, call: Call, status: meta.Status) -> None:

@@ -7,7 +7,7 @@ Every effect may happen twice, so that Meta's own repetition is the queue: what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -16,9 +16,9 @@ from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.recipients import Names
-from gatekeeper.core.reservation import Event
+from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
+from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settled, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.batch import Batch, Message
 from gatekeeper.engine.directory import NUMBERS, Directory, Number
@@ -28,16 +28,17 @@ from gatekeeper.engine.registry import Registry
 from gatekeeper.engine.words import billed_by, when, word_of
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.ledger import Ledger, settled
+from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
 from gatekeeper.telemetry import Few, Labelled, Metrics
 
-_DELIVERED = ("delivered", "read")
+_DELIVERED = ("delivered", "read", "played")
 _FAILED = "failed"
 _MARKETING = "marketing_messages"
 _OF_THREADS = frozenset({meta.Status, meta.Inbound, meta.Call, meta.Preference, meta.Handover, meta.SystemChange})
 _Heard: TypeAlias = meta.Inbound | meta.Call | meta.Preference | meta.Handover | meta.SystemChange
 _WATCH_EVERY_MS = 60_000
-_IGNORED = "ignored"
+_MOVED = "moved"
 _SAID = {True: "true", False: "false", None: "none"}
 _encode_status = msgspec.msgpack.Encoder().encode
 _decode_status = msgspec.msgpack.Decoder(meta.Status).decode
@@ -101,11 +102,15 @@ class Intake:
             answers = await batch.answers()
         finally:
             await batch.give_up()
-        found = []
-        for n, (settling, quote) in batch.settling.items():
-            settlement = self._settlement(settling, quote, answers[n])
+        found, late = [], dict[tuple[str, str], None]()
+        for n, (settling, quote, tag) in batch.settling.items():
+            outcome = settled(answers[n])
+            late |= dict.fromkeys((tag, wamid) for wamid in outcome.late)
+            settlement = self._settlement(settling, quote, outcome)
             if settlement is not None:
                 found.append(settlement)
+        if late:
+            found += await self._settled_again(list(late), now=now)
         overtaken = [status for n, status in batch.parking.items() if answers[n]]
         if overtaken and not again:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now, again=True)
@@ -116,6 +121,49 @@ class Intake:
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""
         return await self.absorb([_decode_status(status) for status in parked], now=now) if parked else []
+
+    async def _settled_again(self, late: Sequence[tuple[str, str]], *, now: int) -> list[Settlement]:
+        """Settle deliveries again that one before them in life was heard of after; what changed comes back."""
+        records = await self._ledger.records(late)
+        batch = Batch(self._ledger, now=now)
+        for (tag, wamid), record in sorted(records.items(), key=lambda item: item[1].settled_at or 0):
+            number = await self._directory.number(record.facts.phone_number_id)
+            if record.settled_at is None:
+                continue
+            settling = await self._delivered(
+                number, record, record.word, at=record.settled_at, billed=None, member="", now=now, again=True
+            )
+            batch.settle(calls.settle(tag, settling, wamid, record.thread), settling, tag, record.quote)
+        answers = await batch.answers()
+        made = (self._settlement(settling, quote, settled(answers[n])) for n, (settling, quote, _) in batch.settling.items())
+        return [settlement for settlement in made if settlement is not None]
+
+    async def _delivered(
+        self,
+        number: Number,
+        record: Record,
+        word: Word | None,
+        *,
+        at: int,
+        billed: str | None,
+        member: str,
+        now: int,
+        again: bool,
+    ) -> Settling:
+        """Lay out a delivery; *billed* None: the status names no recipient whom Meta bills."""
+        if not billed and not record.facts.group:
+            billed = self._directory.billed(number, record.facts.recipient)
+        return plan_delivery(
+            record.facts,
+            await self._registry.account(number, now=now),
+            self._book,
+            at=at,
+            billed=billed or "",
+            latches=record.latches,
+            word=word,
+            member=member,
+            again=again,
+        )
 
     async def _looked_up(
         self, events: Sequence[meta.Event], *, now: int
@@ -198,22 +246,16 @@ class Intake:
         earlier = message.word
         if word is not None:
             message.word = word.merged(earlier)
-        if message.ended:
-            return
         member = (status.participant_id or "") if status.group else ""
         if status.status in _DELIVERED:
-            billed = billed_by(status) or ("" if status.group else self._directory.billed(number, record.facts.recipient))
-            settling = plan_delivery(
-                record.facts,
-                await self._registry.account(number, now=batch.now),
-                self._book,
-                at=at,
-                billed=billed,
-                latches=record.latches,
-                word=message.word,
-                member=member,
+            if message.delivered_at is not None and message.delivered_at <= at and not member:
+                return
+            settling = await self._delivered(
+                number, record, message.word, at=at, billed=billed_by(status), member=member, now=batch.now, again=False
             )
         elif status.status == _FAILED:
+            if not member and (message.delivered_at is not None or record.state is State.RELEASED):
+                return
             settling = Settling(
                 at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member, codes=status.error_codes
             )
@@ -221,8 +263,11 @@ class Intake:
             if message.word is not None and message.word != earlier:
                 batch.add(calls.note(number.tag, status.wamid, message.word))
             return
-        batch.settle(calls.settle(number.tag, settling, status.wamid, record.thread), settling, record.quote)
-        message.ended = not member  # of a group, each member has one of its own
+        if message.word is not None and message.word != earlier:  # for what may be settled again
+            batch.add(calls.note(number.tag, status.wamid, message.word))
+        batch.settle(calls.settle(number.tag, settling, status.wamid, record.thread), settling, number.tag, record.quote)
+        if not member and settling.event is Event.DELIVER:
+            message.delivered_at = at
 
     def _believe(
         self, number: Number, status: meta.Status, message: Message, word: Word | None, batch: Batch, *, at: int
@@ -232,7 +277,8 @@ class Intake:
         known, record = names.known, message.record
         facts = record.facts if record else None
         failed = status.status == _FAILED
-        message.failed = message.failed or failed
+        delivered = message.delivered_at is not None or status.status in _DELIVERED
+        message.failed = (message.failed or failed) and not delivered
         changes = []
         if word is not None:
             sent_at, by = (min(at, facts.at), facts.id) if facts else (at, "")
@@ -246,9 +292,8 @@ class Intake:
                 batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
         batch.link(told(self._directory, number, names, known, said=at, now=batch.now))
 
-    def _settlement(self, settling: Settling, quote: int, answer: Any) -> Settlement | None:
-        outcome = settled(answer)
-        if outcome.status == _IGNORED:
+    def _settlement(self, settling: Settling, quote: int, outcome: Settled) -> Settlement | None:
+        if outcome.status != _MOVED:
             return None
         made = settle(settling, outcome)
         category = self._categories.of(made.category or "none")

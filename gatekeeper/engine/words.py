@@ -10,6 +10,8 @@ from gatekeeper.meta import events as meta
 # A clock that is further ahead of ours is wrong, and nothing that Meta says the end of ends later than that.
 _AHEAD_MS, _LATEST_END_MS = DAY_MS, 7 * DAY_MS
 
+_LONGEST_ID = 128
+
 
 def when(said: int | None, now: int) -> int:
     """
@@ -25,12 +27,13 @@ def word_of(status: meta.Status, now: int) -> Word | None:
     pricing, conversation = status.pricing, status.conversation
     if pricing is None and conversation is None:
         return None
-    origin, ends = (conversation.origin, conversation.expires_at) if conversation else (None, None)
+    origin, ends, name = (conversation.origin, conversation.expires_at, conversation.id) if conversation else (None, None, None)
     return Word(
         type=pricing.type if pricing else None,
         category=(pricing.category if pricing else None) or origin,
         model=pricing.model if pricing else None,
         expires_at=ends if ends is not None and ends <= now + _LATEST_END_MS else None,
+        conversation=name[:_LONGEST_ID] if name else None,
     )
 
 

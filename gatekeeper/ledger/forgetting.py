@@ -229,6 +229,7 @@ class Forgetting:
     # Every noun that may name a person: what is counted, and how it is erased. The others name none.
     ERASERS: ClassVar[dict[str, tuple[str, Callable[[Forgetting, Sequence[Key]], Awaitable[int]]]]] = {
         "thread": ("threads", _threads),
+        "deliveries": ("threads", _named),
         "reservation": ("messages", _records),
         "message": ("messages", _records),
         "parked": ("statuses", _statuses),

@@ -5,6 +5,7 @@ The tag in braces is the business portfolio (or WABA, or a phone number that no 
 a slot of a Redis Cluster. Every key expires; a thread with its last clock.
 
     thread       HASH    clocks of one (phone number, recipient), or a link to the thread that this name stands for
+    deliveries   HASH    what was delivered in a thread, and opened or joined something, for what is heard of later and was earlier
     reservation  HASH    what an allowed send holds, until Meta names the message
     message      HASH    the same from then on
     parked       LIST    statuses that came before the answer to their own send
@@ -67,6 +68,11 @@ OPTED_OUT_MS = 3650 * DAY_MS
 def thread(tag: str, phone_number_id: str, recipient: str) -> str:
     """The clocks of one thread."""
     return f"gk:{{{tag}}}:thread:{phone_number_id}:{recipient}"
+
+
+def deliveries(tag: str, phone_number_id: str, recipient: str) -> str:
+    """What was delivered in one thread."""
+    return f"gk:{{{tag}}}:deliveries:{phone_number_id}:{recipient}"
 
 
 def reservation(tag: str, decision_id: str) -> str:

@@ -9,14 +9,25 @@ import msgspec
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.settlement import LATCHED, Word
 
-FIELDS = ("facts", "state", "thread", "quote", "note", *(f"latch:{clock}" for clock in LATCHED))
+FIELDS = ("facts", "state", "thread", "quote", "note", "settled", *(f"latch:{clock}" for clock in LATCHED))
 _STATES = {state.value.encode(): state for state in State}
 read_facts = msgspec.msgpack.Decoder(Facts).decode
 _word = msgspec.msgpack.Decoder(Word).decode
 
 
+def _settled_at(settled: bytes) -> int:
+    """When a delivery settled: the first of what `settle.lua` booked by it."""
+    booked: list[int] = msgspec.msgpack.decode(settled)
+    return int(booked[0])
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A reservation as the ledger holds it. *latches*: the ends of clocks as known at send; *quote*: micro-units, -1 unknown."""
+    """
+    A reservation as the ledger holds it.
+
+    *latches*: the ends of clocks as known at send; *quote*: micro-units, -1 unknown; *settled_at*: when it was delivered, as far as is
+    known (Unix milliseconds).
+    """
 
     facts: Facts
     state: State
@@ -24,11 +35,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     latches: dict[str, int]
     quote: int
     word: Word | None
+    settled_at: int | None = None
 
 
 def read(values: Sequence[bytes | None]) -> Record | None:
     """Make a record of the values of FIELDS; None: there is none, or one of another version of ours that says what we do not know."""
-    facts, state, thread, quote, note, *latches = values
+    facts, state, thread, quote, note, settled, *latches = values
     known = _STATES.get(state or b"")
     if facts is None or known is None or thread is None or quote is None:
         return None
@@ -40,6 +52,7 @@ def read(values: Sequence[bytes | None]) -> Record | None:
             latches={clock: int(until) for clock, until in zip(LATCHED, latches, strict=True) if until is not None},
             quote=int(quote),
             word=_word(note) if note else None,
+            settled_at=_settled_at(settled) if settled else None,
         )
     except ValueError:  # msgspec's errors are such
         return None

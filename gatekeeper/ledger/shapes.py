@@ -115,7 +115,11 @@ class Plan(Row, frozen=True, kw_only=True):
 
 
 class Move(Row, frozen=True, kw_only=True):
-    """*lifetime*: of what is left of the record; `0`: nothing is."""
+    """
+    *conversations*: clocks that Meta counts the message in, and Meta's id of each, if it says one. *latches*: of the clocks that the send
+    decides on, the end as known then, or 0. *lifetime*: of what is left of the record; `0`: nothing is. *again*: a delivery that was
+    settled before and may have to be settled otherwise.
+    """
 
     at: int
     id: str
@@ -124,13 +128,14 @@ class Move(Row, frozen=True, kw_only=True):
     member: str
     cases: msgspec.Raw
     own: msgspec.Raw
-    lengths: dict[str, int]
+    conversations: dict[str, str]
     latches: dict[str, int]
     told: dict[str, int]
     sent_at: int
     lifetime: str
     meter_lifetime: int
     spend_lifetime: int
+    again: bool
 
 
 def row(fields: Row) -> bytes:

@@ -32,6 +32,7 @@ settled = msgspec.msgpack.Decoder(Settled).decode
 """Read what `settle.lua` returned."""
 
 _LATCHES = shapes.values(*LATCHED)
+_UNLATCHED = dict.fromkeys(LATCHED, 0)
 _LEAVING = {event: shapes.values(*legal.leaving) for event, legal in MOVES.items()}
 _NO_BOUND = -1
 # As text: they go to a command as they are. What Meta never took has no statuses to tell apart.
@@ -121,13 +122,14 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             member=settling.member,
             cases=cases,
             own=own,
-            lengths=settling.lengths,
-            latches=settling.latches,
+            conversations=settling.conversations,
+            latches=_UNLATCHED | settling.latches,
             told=settling.told,
             sent_at=facts.at,
             lifetime=_NOTHING if settling.event is Event.REFUSE else _SETTLED_MS,
             meter_lifetime=keys.METER_MS,
             spend_lifetime=keys.SPEND_MS,
+            again=settling.again,
         )
     )
 

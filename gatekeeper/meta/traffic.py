@@ -71,7 +71,14 @@ def wish(said: str) -> str:
 
 
 def status(change: Change, item: Json) -> Event:
-    """Read what became of a message of ours; the contacts beside it name its recipient, or the group's member."""
+    """
+    Read what became of a message of ours; the contacts beside it name its recipient, or the group's member.
+
+    What is said of something else than a message, as of a payment, is not about delivery.
+    """
+    about = word(item.get("type"))
+    if about is not None and about != "message":
+        return Ignored(waba_id=change.waba_id, phone_number_id=change.phone_number_id, field="statuses.type")
     wamid, state = text(item.get("id")), word(item.get("status"))
     if wamid is None:
         raise Unreadable("no id")

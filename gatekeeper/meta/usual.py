@@ -56,6 +56,7 @@ class _Status(msgspec.Struct, gc=False):
     recipient_parent_user_id: Text = None
     parent_user_id: Text = None
     recipient_type: Text = None
+    type: Text = None
     pricing: msgspec.Raw = _NOTHING
     conversation: msgspec.Raw = _NOTHING
     errors: msgspec.Raw = _NOTHING
@@ -167,7 +168,7 @@ def _status(change: Change, status: _Status) -> Event:
         is _NOTHING
     )
     wamid, state = status.id, word(status.status)
-    if not usual or wamid is None or state is None or status.recipient_type not in (None, _INDIVIDUAL):
+    if not usual or wamid is None or state is None or status.type is not None or status.recipient_type not in (None, _INDIVIDUAL):
         return traffic.status(change, _item(status))
     who = change.completed(
         status.recipient_id,
