@@ -125,10 +125,16 @@ class Sent(Said):
         await self.story.engine.released(self.decided, now=self.story.start + at)
 
     async def status(self, word: str, at: int, *, told: int | None = None, **item: Any) -> Said | None:
-        """Meta says at *told* what became of the message at *at*."""
+        """
+        Meta says at *told* what became of the message at *at*; its own settlement comes back.
+
+        What it corrects of other messages is in the story's `settlements`, by the ids of their sends.
+        """
         settled = await self.story.statuses(at if told is None else told, [self.item(word, at, **item)], self._number)
-        assert len(settled) <= 1
-        return settled[0] if settled else None
+        self.story.settlements |= {each.id: each for each in settled}
+        own = [each for each in settled if each.id == self.id]
+        assert len(own) <= 1
+        return own[0] if own else None
 
     sent = functools.partialmethod(status, "sent")
     delivered = functools.partialmethod(status, "delivered")
@@ -178,6 +184,7 @@ class Story:
         templates = tuple(Template(name=category, language=LANGUAGE, category=category) for category in TemplateCategory)
         usual = {"waba_id": WABA, "portfolio_id": PORTFOLIO, "phone_number_ids": (ONE, TWO), "template": templates}
         self.account = Account(**{**usual, "timezone": zone, **account})
+        self.settlements: dict[str, Said] = {}
         self.metrics = Metrics()
         settings = Settings(account=(self.account,), policy=policy or Policy())
         self.engine = Engine(settings, rulebook(), ledger, self.metrics, complete=complete)

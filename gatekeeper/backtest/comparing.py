@@ -18,7 +18,7 @@ from gatekeeper.backtest.sums import Moved, Pair, Total, merged
 from gatekeeper.core.decision import Decision
 from gatekeeper.core.settlement import Settlement
 from gatekeeper.core.vocabulary import Reason, Verdict
-from gatekeeper.ledger.keys import RESERVATION_MS
+from gatekeeper.ledger.keys import RESERVATION_MS, SETTLED_MS
 from gatekeeper.replay.history import Fate, Line, Sent, walked
 from gatekeeper.replay.run import Taken, running
 from gatekeeper.replay.writing import Summary
@@ -69,10 +69,10 @@ class Half:
 
     def add(self, taken: Taken) -> None:
         """Count in what a line came to."""
-        self.summary.add(taken)
         decision = taken.decision
         if decision is None:
             return
+        self.summary.decided(decision)
         self.verdicts[decision.verdict] += 1
         self.reasons[decision.reason] += 1
         for hit in decision.hits:
@@ -93,6 +93,7 @@ class Comparison:
         self.cells: dict[tuple[str, str | None, str | None], Pair] = {}
         self.differences: dict[Difference, Counted] = {}
         self._open: dict[str, tuple[Difference, int]] = {}
+        self._last: dict[tuple[str, str | None], tuple[int, list[Settlement | None]]] = {}
 
     def add(self, line: Line, taken: tuple[Taken, Taken]) -> None:
         """Count in what a line came to on both sides."""
@@ -102,7 +103,11 @@ class Comparison:
         a, b = (one.decision for one in taken)
         if isinstance(line.happened, Sent) and a is not None and b is not None:
             self._decided(line.happened, a, b, line.now)
-        self._settled(taken)
+        self._settled(taken, line.now)
+
+    def end(self) -> None:
+        """Count in what was settled last: no later word can correct it any more."""
+        self._settle_before(None)
 
     def money(self) -> dict[str, Pair]:
         """What all of it comes to, by currency."""
@@ -134,15 +139,24 @@ class Comparison:
             counted.unknown += unknown and quoted != (None, None)
             if quoted != (None, None):
                 self._open[send.id] = difference, now
-        while self._open and (oldest := next(iter(self._open.items())))[1][1] < now - RESERVATION_MS:
+        while self._open and (oldest := next(iter(self._open.items())))[1][1] < now - RESERVATION_MS - SETTLED_MS:
             del self._open[oldest[0]]
 
-    def _settled(self, taken: tuple[Taken, Taken]) -> None:
-        found: dict[tuple[str, str | None], list[Settlement | None]] = {}
+    def _settled(self, taken: tuple[Taken, Taken], now: int) -> None:
+        """Remember what a line settled, or settled otherwise than before, until nothing can correct it any more."""
         for n, one in enumerate(taken):
             for settlement in one.settlements:
-                found.setdefault((settlement.id, settlement.recipient), [None, None])[n] = settlement
-        for (send_id, member), (a, b) in found.items():
+                self._last.setdefault((settlement.id, settlement.recipient), (now, [None, None]))[1][n] = settlement
+        self._settle_before(now - SETTLED_MS)
+
+    def _settle_before(self, moment: int | None) -> None:
+        while self._last:
+            (send_id, member), (at, (a, b)) = next(iter(self._last.items()))
+            if moment is not None and at >= moment:
+                return
+            del self._last[send_id, member]
+            for half, settlement in zip(self.halves, (a, b), strict=True):
+                half.summary.settled([settlement] if settlement is not None else [])
             difference = self._open[send_id][0] if send_id in self._open else None
             if difference is not None and member is None:  # a group's message has a settlement for each member
                 del self._open[send_id]
@@ -188,6 +202,7 @@ async def compare(
             comparison.add(line, (await one.take(line), await other.take(line)))
 
         await walked(source, name, take, total=total)
+    comparison.end()
     return comparison
 
 
