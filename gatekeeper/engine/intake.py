@@ -95,7 +95,7 @@ class Intake:
                     else:
                         self._heard(cast("_Heard", event), number, batch)
                 except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
-                    self._events.of("OutOfTime").inc()
+                    self._events.of(meta.Label.OUT_OF_TIME.value).inc()
                 if batch.due:
                     await batch.flow()
             answers = await batch.answers()
@@ -110,7 +110,7 @@ class Intake:
         if overtaken and not again:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now, again=True)
         elif overtaken:  # of records that another version of ours wrote
-            self._events.of("Unreadable").inc(len(overtaken))
+            self._events.of(meta.Label.UNREADABLE.value).inc(len(overtaken))
         return found
 
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
@@ -155,7 +155,7 @@ class Intake:
         market = self._book.markets.named(event.region)
         account = self._directory.account(event.waba_id)
         if market is None or account is None:
-            self._events.of("UnknownTier").inc()
+            self._events.of(meta.Label.UNKNOWN_TIER.value).inc()
             return
         meter = volume_meter(event.category, market, account, self._book, month=event.month)
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))

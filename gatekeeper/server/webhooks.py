@@ -28,7 +28,7 @@ _SIGNATURE, _ENCODING = "X-Hub-Signature-256", "Content-Encoding"
 _TRACE = "gatekeeper-webhook"
 _TAKEN = 200
 _OF_TEMPLATES = (meta.TemplateStatus, meta.TemplateCategory, meta.TemplateQuality)
-_NAMES_OF_TEMPLATES = frozenset(kind.__name__ for kind in _OF_TEMPLATES)
+_NAMES_OF_TEMPLATES = frozenset(meta.LABELS[kind].value for kind in _OF_TEMPLATES)
 _MOST_TOLD = 20  # lines on bad items of one webhook: how many there were stands in its own line
 
 
@@ -91,7 +91,7 @@ class Webhooks:
         except ValueError as error:
             return self._answer(400, f"The body is not a webhook: {error}")
         kinds = meta.kinds(events)
-        if meta.Broken.__name__ in kinds:
+        if meta.Label.BROKEN in kinds:
             for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
                 self._log.warning(ITEM_SKIPPED, where=bad.where, why=bad.why, phone_number_id=bad.phone_number_id)
         try:
