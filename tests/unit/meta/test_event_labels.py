@@ -42,10 +42,13 @@ def test_labels_are_written_like_all_others():
     assert [] == odd
 
 
-def test_a_renamed_class_keeps_its_label(monkeypatch):
+def test_a_renamed_class_keeps_its_label():
     """A label is found by the class and not by its name."""
-    monkeypatch.setattr(meta.Ignored, "__name__", "Passed")
-    counts = meta.kinds([meta.Ignored(field="x"), meta.Ignored(field="y"), meta.Broken(where="entry[0]", why="z")])
+    name, meta.Ignored.__name__ = meta.Ignored.__name__, "Passed"
+    try:
+        counts = meta.kinds([meta.Ignored(field="x"), meta.Ignored(field="y"), meta.Broken(where="entry[0]", why="z")])
+    finally:
+        meta.Ignored.__name__ = name
 
     assert {"ignored": 2, "broken": 1} == counts
 
