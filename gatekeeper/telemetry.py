@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
 LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
+LEDGER_REFUSED = "ledger_refused"
 STARTED, STOPPED, ONE_WORKER = "started", "stopped", "workers_ignored"
 WORKER_STARTED, WORKER_DIED = "worker_started", "worker_died"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # the variable by which prometheus-client is told that there are several of us

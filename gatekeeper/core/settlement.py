@@ -109,6 +109,20 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
     joined: tuple[str, ...] = ()
 
 
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How Meta's word differs from ours: *kind* is `pricing`, or the code of a failure that we had not foreseen.
+
+    *category*, *charged* and *price* (micro-units) are what our own table says.
+    """
+
+    kind: str
+    phone_number_id: str
+    category: str | None = None
+    charged: bool | None = None
+    price: int | None = None
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a send really opened and cost, in the *currency* of its account and in the *market* of its delivery.
@@ -127,6 +141,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     drift: bool = False
     currency: str = ""
     market: str | None = None
+    drifts: tuple[Drift, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """The settlement's JSON fields, every key present."""
@@ -189,8 +204,14 @@ def plan_delivery(
 def settle(settling: Settling, settled: Settled) -> Settlement:
     """Say what *settled* means for *settling*."""
     group, currency = settling.member or None, settling.account.currency
+    number = settling.facts.phone_number_id
     if settling.event is not Event.DELIVER:
-        return Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency)
+        failed = tuple(
+            Drift(kind=str(code), phone_number_id=number) for code in (WINDOW_CLOSED, OPTED_OUT) if code in settling.codes
+        )
+        return Settlement(
+            id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency, drifts=failed
+        )
     row = settling.rows[settled.case - 1]
     free = row.meter is not None and settled.reading < row.free
     charged: bool | None = row.charged and not free
@@ -202,10 +223,14 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
     opened = conversation_name(row.opens) if row.opens and not row.meta else None
     if settling.facts.product is Product.UNKNOWN and settling.word is None and row.category == Product.UNKNOWN:
         charged, price, opened = None, None, None
-    drift = False
+    drifts: tuple[Drift, ...] = ()
     if settling.word is not None and settled.own:
         ours = settling.own[settled.own - 1]
-        drift = (ours.category or category) != category or settled.own_cost != settled.cost
+        if (ours.category or category) != category or settled.own_cost != settled.cost:
+            own_cost = None if settled.own_cost == UNKNOWN_PRICE else settled.own_cost
+            own_charged = own_cost != 0 if own_cost is not None else ours.charged
+            own_category = ours.category or category
+            drifts = (Drift(kind="pricing", phone_number_id=number, category=own_category, charged=own_charged, price=own_cost),)
     return Settlement(
         id=settling.facts.id,
         at=settling.at,
@@ -215,7 +240,8 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
         charged=charged,
         price=price,
         recipient=group,
-        drift=drift,
+        drift=bool(drifts),
+        drifts=drifts,
         currency=currency,
         market=settling.market,
     )

@@ -14,11 +14,12 @@ import msgspec
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
+from gatekeeper.core.errors import UnusableKeyError
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.recipients import Names
 from gatekeeper.core.reservation import Event
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
+from gatekeeper.core.settlement import Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.batch import Batch, Message
 from gatekeeper.engine.directory import NUMBERS, Directory, Number
@@ -96,9 +97,13 @@ class Intake:
                         self._heard(cast("_Heard", event), number, batch)
                 except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
                     self._events.of(meta.Label.OUT_OF_TIME.value).inc()
+                except UnusableKeyError:
+                    batch.unkept += 1
                 if batch.due:
                     await batch.flow()
             answers = await batch.answers()
+            if batch.unkept:
+                self._events.of(meta.Label.UNKEPT.value).inc(batch.unkept)
         finally:
             await batch.give_up()
         found = []
@@ -132,9 +137,14 @@ class Intake:
             place = kind, event.waba_id, event.phone_number_id, event.own_number if isinstance(event, meta.Inbound) else None
             number = seen.get(place)
             if number is None:
-                number = seen[place] = await self._directory.seen(event)
-                if kind is not meta.SystemChange:
-                    await self._watch(number, now=now)
+                try:
+                    number = seen[place] = await self._directory.seen(event)
+                    if kind is not meta.SystemChange:
+                        await self._watch(number, now=now)
+                except UnusableKeyError:
+                    self._events.of(meta.Label.UNKEPT.value).inc()
+                    found.append(None)
+                    continue
             found.append(number)
             if isinstance(event, meta.Status):
                 wanted[number.tag, event.wamid] = None
@@ -256,11 +266,8 @@ class Intake:
         if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
             direction = "above" if made.price > quote else "below"
             self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))
-        if made.drift:
-            self._metrics.drift.labels("pricing").inc()
-        for code in (WINDOW_CLOSED, OPTED_OUT):
-            if code in settling.codes:  # we let it out, and Meta did not
-                self._metrics.drift.labels(str(code)).inc()
+        for drift in made.drifts:
+            self._metrics.drift.labels(drift.kind).inc()
         return made
 
     async def _watch(self, number: Number, *, now: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Callable
 from itertools import islice
@@ -10,11 +11,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.errors import LedgerError, UnusableKeyError
 from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import decode_webhook
+from gatekeeper.server.drift import log_drifts
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, read_body, unpacked
@@ -96,11 +98,13 @@ class Webhooks:
                 self._log.warning(ITEM_SKIPPED, where=bad.where, why=bad.why, phone_number_id=bad.phone_number_id)
         try:
             settlements = await self._engine.absorb(events, now=self._now())
-            await self._flushing.heard(events, now=self._now())
+            with contextlib.suppress(UnusableKeyError):  # the ledger has said so, and the lists are looked at later in any case
+                await self._flushing.heard(events, now=self._now())
         except LedgerError as error:
             self._metrics.ledger_failures.inc()
             self._log.warning(WEBHOOK, events=len(events), status=503, error=str(error))
             return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
+        log_drifts(self._log, settlements)
         status = _TAKEN
         if not self._forwarding.idle:
             parcel = Parcel.of(request.headers.items(), body)
