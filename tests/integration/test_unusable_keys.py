@@ -148,3 +148,29 @@ async def test_a_command_that_is_not_permitted_is_a_ledger_failure(open_house, g
     assert 503 == webhook.status
     assert ["cold", 200] == healed
     assert 1 == refusals(house).count(("authorize", "thread,reservation,watch,templates"))
+
+
+async def test_a_redis_that_cannot_save_is_a_ledger_that_is_away(open_house, graph, redis):
+    """A full disk makes Redis refuse writes (MISCONF): one line, degraded in `/readyz`, 503 for webhooks, and it heals by itself."""
+    house = await open_house(graph.url, policy=FREE)
+    before = {name: redis.config_get(name)[name] for name in ("dir", "save")}
+    redis.config_set("save", "3600 1000000")
+    redis.config_set("dir", "/proc")  # where no file can be made
+    try:
+        redis.bgsave()
+        await eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+        answers = [await house.template("order_update") for _ in range(3)]
+        webhook = await house.wrote()
+        ready = (await house.admin("/readyz")).json
+    finally:
+        redis.config_set("dir", before["dir"])
+        redis.bgsave()
+        await eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
+        redis.config_set("save", before["save"])
+    await eventually(lambda: house.logged("ledger_recovered"))
+    healed = await house.wrote()
+
+    assert [(200, "degraded")] * 3 == [(one.status, one["Gatekeeper-State"]) for one in answers]
+    assert (503, 200) == (webhook.status, healed.status)
+    assert ready["checks"]["ledger"].startswith("degraded")
+    assert [True] == ["MISCONF" in line["error"] for line in house.logged("ledger_lost")]
