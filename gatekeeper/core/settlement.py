@@ -15,6 +15,7 @@ import msgspec
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
+from gatekeeper.core.drift import Drift, priced, unforeseen
 from gatekeeper.core.plan import Sent, conversation_name, international
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
@@ -109,20 +110,6 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
     joined: tuple[str, ...] = ()
 
 
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How Meta's word differs from ours: *kind* is `pricing`, or the code of a failure that we had not foreseen.
-
-    *category*, *charged* and *price* (micro-units) are what our own table says.
-    """
-
-    kind: str
-    phone_number_id: str
-    category: str | None = None
-    charged: bool | None = None
-    price: int | None = None
-
-
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a send really opened and cost, in the *currency* of its account and in the *market* of its delivery.
@@ -203,20 +190,14 @@ def plan_delivery(
 
 def settle(settling: Settling, settled: Settled) -> Settlement:
     """Say what *settled* means for *settling*."""
-    group, currency = settling.member or None, settling.account.currency
-    number = settling.facts.phone_number_id
+    group, currency, number = settling.member or None, settling.account.currency, settling.facts.phone_number_id
     if settling.event is not Event.DELIVER:
-        failed = tuple(
-            Drift(kind=str(code), phone_number_id=number) for code in (WINDOW_CLOSED, OPTED_OUT) if code in settling.codes
-        )
-        return Settlement(
-            id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency, drifts=failed
-        )
+        base = Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency)
+        return msgspec.structs.replace(base, drifts=unforeseen(number, settling.codes, (WINDOW_CLOSED, OPTED_OUT)))
     row = settling.rows[settled.case - 1]
     free = row.meter is not None and settled.reading < row.free
     charged: bool | None = row.charged and not free
-    price = None if settled.cost == UNKNOWN_PRICE else settled.cost
-    category = row.category
+    price, category = None if settled.cost == UNKNOWN_PRICE else settled.cost, row.category
     if not category:
         joined = [clock.removeprefix(CONVERSATION) for clock in settled.joined if clock.startswith(CONVERSATION)]
         category = joined[0] if len(joined) == 1 else None
@@ -227,10 +208,7 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
     if settling.word is not None and settled.own:
         ours = settling.own[settled.own - 1]
         if (ours.category or category) != category or settled.own_cost != settled.cost:
-            own_cost = None if settled.own_cost == UNKNOWN_PRICE else settled.own_cost
-            own_charged = own_cost != 0 if own_cost is not None else ours.charged
-            own_category = ours.category or category
-            drifts = (Drift(kind="pricing", phone_number_id=number, category=own_category, charged=own_charged, price=own_cost),)
+            drifts = priced(number, ours.category or category, settled.own_cost, charged=ours.charged)
     return Settlement(
         id=settling.facts.id,
         at=settling.at,

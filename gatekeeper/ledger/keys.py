@@ -64,25 +64,6 @@ NOBODY = "gate"
 OPTED_OUT_MS = 3650 * DAY_MS
 
 
-_TYPES = {
-    "parked": "list",
-    "watch": "string",
-    "rate": "string",
-    "pair": "string",
-    "probe": "string",
-    "reached": "zset",
-    "holding": "zset",
-    "holders": "zset",
-    "numbers": "set",
-    "wabas": "set",
-}
-
-
-def type_of(noun: str) -> str:
-    """The type of the keys of a noun, as Redis's TYPE says it."""
-    return _TYPES.get(noun, "hash")
-
-
 def thread(tag: str, phone_number_id: str, recipient: str) -> str:
     """The clocks of one thread."""
     return f"gk:{{{tag}}}:thread:{phone_number_id}:{recipient}"

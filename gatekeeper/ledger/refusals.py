@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from gatekeeper.core.errors import RefusedCallError, UnusableKeyError
-from gatekeeper.ledger import keys
 from gatekeeper.ledger.lanes import Command
 from gatekeeper.ledger.scripts import Script
 
@@ -20,6 +19,19 @@ _HOLDS_SOMETHING_ELSE = re.compile(
     r"WRONGTYPE|attempt to |bad argument|not an integer|not a valid float|Missing bytes in input|Bad data format in input"
 )
 _LONGEST = 200
+# The types of keys, as TYPE says them; all others are hashes.
+_TYPES = {
+    "parked": "list",
+    "watch": "string",
+    "rate": "string",
+    "pair": "string",
+    "probe": "string",
+    "reached": "zset",
+    "holding": "zset",
+    "holders": "zset",
+    "numbers": "set",
+    "wabas": "set",
+}
 
 
 class Refusals:
@@ -62,7 +74,9 @@ async def refusal(error: Exception, command: Command, names: dict[str, str], ask
     wrong = []
     if "WRONGTYPE" in text and ask is not None:
         types = await ask([("TYPE", key) for key in of])
-        wrong = [key for key, found in zip(of, types, strict=True) if found not in (b"none", keys.type_of(noun(key)).encode())]
+        wrong = [
+            key for key, found in zip(of, types, strict=True) if found not in (b"none", _TYPES.get(noun(key), "hash").encode())
+        ]
     return UnusableKeyError(said, call=call, noun=_nouns(wrong or of))
 
 
