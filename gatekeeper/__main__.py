@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
@@ -30,17 +31,28 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_WRONG, f"{self.prog}: {message}; try {self.prog} --help\n")
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to a full disk, or to one that is no longer there, fails with."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0: done, 1: it failed, 2: the command line, a configuration or an input file is wrong."""
     arguments = sys.argv[1:] if arguments is None else arguments
     given = _parser(arguments[0] if arguments else "").parse_args(arguments)
     try:
         given.run(given)
+        print(end="", flush=True)
     except GatekeeperError as error:
         print(f"gatekeeper: {error}", file=sys.stderr)
         return _WRONG if isinstance(error, ConfigError | InputError) else _FAILED
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains of it once more at its end
+        print(f"gatekeeper: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return _FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 0

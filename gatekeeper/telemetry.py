@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 DECISION, WEBHOOK, DRIFT = "decision", "webhook", "drifted"
 LEDGER_LOST, LEDGER_BACK, LEDGER_RESTARTED = "ledger_lost", "ledger_recovered", "ledger_restarted"
+LEDGER_REFUSED = "ledger_refused"
 STARTED, STOPPED, ONE_WORKER = "started", "stopped", "workers_ignored"
 WORKER_STARTED, WORKER_DIED = "worker_started", "worker_died"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # the variable by which prometheus-client is told that there are several of us
@@ -178,12 +179,14 @@ class _Unbroken:
     """
     A stream that nobody may read any more: a line that cannot be written is lost, and never costs a send.
 
-    A file is written to past its buffers: a line that was written is out, whatever becomes of us.
+    A file is written to past its buffers: a line that was written is out, whatever becomes of us. Half a line that a full disk
+    took is ended before the next one, which can be read then.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._file: int | None = None
+        self._half = False
         with contextlib.suppress(OSError, ValueError, AttributeError):
             self._file = stream.fileno()
 
@@ -193,8 +196,12 @@ class _Unbroken:
                 self._stream.write(left.decode())
                 self._stream.flush()
                 return
+            if self._half:
+                os.write(self._file, b"\n")
+                self._half = False
             while left:
                 left = left[os.write(self._file, left) :]
+                self._half = bool(left)
         except (OSError, ValueError):
             return
 

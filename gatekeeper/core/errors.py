@@ -5,6 +5,8 @@ GatekeeperError
 ├── ConfigError      a config, regime or rate card is wrong; names file and key path
 ├── InputError       a recorded history is wrong; names file and line
 ├── LedgerError      Redis did not answer, or not in time
+│   └── RefusedCallError       Redis answered a call with an error
+│       └── UnusableKeyError   because of what a key holds: trying again does not help
 └── UpstreamError    Meta could not be reached, or broke off
 """
 
@@ -37,6 +39,21 @@ class LedgerError(GatekeeperError):
 
     source = "ledger"
     retryable = True
+
+
+class RefusedCallError(LedgerError):
+    """Redis answered a call with an error; `call` is the script or command, `noun` what the key is of, never the key."""
+
+    def __init__(self, message: str, *, call: str, noun: str) -> None:
+        super().__init__(message)
+        self.call = call
+        self.noun = noun
+
+
+class UnusableKeyError(RefusedCallError):
+    """A key holds what is not ours, or not of its type: its neighbours are served, and the same call fails again."""
+
+    retryable = False
 
 
 class UpstreamError(GatekeeperError):

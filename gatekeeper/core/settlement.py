@@ -15,6 +15,7 @@ import msgspec
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
+from gatekeeper.core.drift import Drift, priced, unforeseen
 from gatekeeper.core.plan import Sent, conversation_name, international
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
@@ -138,6 +139,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     drift: bool = False
     currency: str = ""
     market: str | None = None
+    drifts: tuple[Drift, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """The settlement's JSON fields, every key present."""
@@ -201,24 +203,25 @@ def plan_delivery(
 
 def settle(settling: Settling, settled: Settled) -> Settlement:
     """Say what *settled* means for *settling*."""
-    group, currency = settling.member or None, settling.account.currency
+    group, currency, number = settling.member or None, settling.account.currency, settling.facts.phone_number_id
     if settling.event is not Event.DELIVER:
-        return Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency)
+        base = Settlement(id=settling.facts.id, at=settling.at, delivered=False, recipient=group, currency=currency)
+        return msgspec.structs.replace(base, drifts=unforeseen(number, settling.codes, (WINDOW_CLOSED, OPTED_OUT)))
     row = settling.rows[settled.case - 1]
     free = row.meter is not None and settled.reading < row.free
     charged: bool | None = row.charged and not free
-    price = None if settled.cost == UNKNOWN_PRICE else settled.cost
-    category = row.category
+    price, category = None if settled.cost == UNKNOWN_PRICE else settled.cost, row.category
     if not category:
         joined = [clock.removeprefix(CONVERSATION) for clock in settled.joined if clock.startswith(CONVERSATION)]
         category = joined[0] if len(joined) == 1 else None
     opened = conversation_name(row.opens) if row.opens and not row.meta else None
     if settling.facts.product is Product.UNKNOWN and settling.word is None and row.category == Product.UNKNOWN:
         charged, price, opened = None, None, None
-    drift = False
+    drifts: tuple[Drift, ...] = ()
     if settling.word is not None and settled.own:
         ours = settling.own[settled.own - 1]
-        drift = (ours.category or category) != category or settled.own_cost != settled.cost
+        if (ours.category or category) != category or settled.own_cost != settled.cost:
+            drifts = priced(number, ours.category or category, settled.own_cost, charged=ours.charged)
     return Settlement(
         id=settling.facts.id,
         at=settling.at,
@@ -228,7 +231,8 @@ def settle(settling: Settling, settled: Settled) -> Settlement:
         charged=charged,
         price=price,
         recipient=group,
-        drift=drift,
+        drift=bool(drifts),
+        drifts=drifts,
         currency=currency,
         market=settling.market,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gatekeeper.core.effects import Change
+from gatekeeper.core.errors import UnusableKeyError
 from gatekeeper.core.reservation import State
 from gatekeeper.core.settlement import Settling, Word
 from gatekeeper.core.tariff import UNKNOWN_PRICE
@@ -50,6 +51,7 @@ class Batch:
         self.now = now
         self.settling: dict[int, tuple[Settling, int, str]] = {}
         self.parking: dict[int, meta.Status] = {}
+        self.unkept = 0
         self._ledger = ledger
         self._count = self._flowed = 0
         self._next: list[Call] = []
@@ -106,10 +108,19 @@ class Batch:
         await asyncio.sleep(0)
 
     async def answers(self) -> list[Any]:
-        """What all of them returned, in their order; LedgerError: some may not have been run."""
+        """
+        What all of them returned, in their order; LedgerError: some may not have been run.
+
+        What an unusable key stopped is left out of what settles and parks, and counted as *unkept*: its neighbours stay.
+        """
         if self._going is not None:
             await self._going
         await self._run()
+        for n, answer in enumerate(self._answers):
+            if isinstance(answer, UnusableKeyError):
+                self.settling.pop(n, None)
+                self.parking.pop(n, None)
+                self.unkept += 1
         return self._answers
 
     async def give_up(self) -> None:
@@ -123,4 +134,4 @@ class Batch:
     async def _run(self) -> None:
         while self._next:
             some, self._next = self._next[:MOST], self._next[MOST:]
-            self._answers += await self._ledger.run(some, behind=True)
+            self._answers += await self._ledger.run(some, behind=True, partial=True)

@@ -10,7 +10,7 @@ import msgspec
 from gatekeeper.core.bill import quote
 from gatekeeper.core.checks import Given
 from gatekeeper.core.decision import Decision, decide, refused
-from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.errors import LedgerError, UnusableKeyError
 from gatekeeper.core.explanation import Looked, explain
 from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan, Sent, plan
@@ -212,8 +212,10 @@ class Engine:
         if held and answer.wamid is not None:
             quoted = quote(decided.decision, decided.plan, facts)
             batch.append(calls.accept(number.tag, quoted, answer.wamid))
-        answers = await self.ledger.run(batch)
+        answers = await self.ledger.run(batch, partial=True)
         parked = answers[-1] if held and answer.wamid is not None else []
+        if isinstance(parked, UnusableKeyError):
+            raise parked
         return await self._intake.unpark(parked, now=now)
 
     def explained(self, decided: Decided) -> list[Looked]:

@@ -14,11 +14,12 @@ import msgspec
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
+from gatekeeper.core.errors import UnusableKeyError
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.recipients import Names
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settled, Settlement, Settling, Word, plan_delivery, settle
+from gatekeeper.core.settlement import Settled, Settlement, Settling, Word, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.batch import Batch, Message
 from gatekeeper.engine.directory import NUMBERS, Directory, Number
@@ -96,10 +97,14 @@ class Intake:
                     else:
                         self._heard(cast("_Heard", event), number, batch)
                 except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
-                    self._events.of("OutOfTime").inc()
+                    self._events.of(meta.Label.OUT_OF_TIME.value).inc()
+                except UnusableKeyError:
+                    batch.unkept += 1
                 if batch.due:
                     await batch.flow()
             answers = await batch.answers()
+            if batch.unkept:
+                self._events.of(meta.Label.UNKEPT.value).inc(batch.unkept)
         finally:
             await batch.give_up()
         found, late = [], dict[tuple[str, str], None]()
@@ -115,7 +120,7 @@ class Intake:
         if overtaken and not again:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now, again=True)
         elif overtaken:  # of records that another version of ours wrote
-            self._events.of("Unreadable").inc(len(overtaken))
+            self._events.of(meta.Label.UNREADABLE.value).inc(len(overtaken))
         return found
 
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
@@ -180,9 +185,14 @@ class Intake:
             place = kind, event.waba_id, event.phone_number_id, event.own_number if isinstance(event, meta.Inbound) else None
             number = seen.get(place)
             if number is None:
-                number = seen[place] = await self._directory.seen(event)
-                if kind is not meta.SystemChange:
-                    await self._watch(number, now=now)
+                try:
+                    number = seen[place] = await self._directory.seen(event)
+                    if kind is not meta.SystemChange:
+                        await self._watch(number, now=now)
+                except UnusableKeyError:
+                    self._events.of(meta.Label.UNKEPT.value).inc()
+                    found.append(None)
+                    continue
             found.append(number)
             if isinstance(event, meta.Status):
                 wanted[number.tag, event.wamid] = None
@@ -203,7 +213,7 @@ class Intake:
         market = self._book.markets.named(event.region)
         account = self._directory.account(event.waba_id)
         if market is None or account is None:
-            self._events.of("UnknownTier").inc()
+            self._events.of(meta.Label.UNKNOWN_TIER.value).inc()
             return
         meter = volume_meter(event.category, market, account, self._book, month=event.month)
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
@@ -301,11 +311,8 @@ class Intake:
         if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
             direction = "above" if made.price > quote else "below"
             self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))
-        if made.drift:
-            self._metrics.drift.labels("pricing").inc()
-        for code in (WINDOW_CLOSED, OPTED_OUT):
-            if code in settling.codes:  # we let it out, and Meta did not
-                self._metrics.drift.labels(str(code)).inc()
+        for drift in made.drifts:
+            self._metrics.drift.labels(drift.kind).inc()
         return made
 
     async def _watch(self, number: Number, *, now: int) -> None:

@@ -178,7 +178,7 @@ def _move(tag: str, settling: Settling, record: str, thread: str) -> Call:
 
 def _meters(tag: str, first: int, *tables: tuple[Row, ...]) -> tuple[dict[Meter, int], list[str]]:
     """The meters of some rows, each with its index among the keys, the first of which is *first*; and those keys."""
-    return wire.once((tag, first, *map(id, tables)), _of_meters, tag, first, *tables)
+    return wire.once(("meters", tag, first, *map(id, tables)), _of_meters, tag, first, *tables)
 
 
 def _of_meters(tag: str, first: int, *tables: tuple[Row, ...]) -> tuple[dict[Meter, int], list[str]]:

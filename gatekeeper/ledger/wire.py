@@ -95,10 +95,10 @@ def plan(
             watched_since=plan.watched_since or 0,
             unseen_closed=plan.unseen_closed,
             unpriced=plan.sent.group,
-            bars=once(id(plan.bars), _bars, plan.bars),
-            cases=once(id(plan.rows), _cases, plan.rows, meters),  # the places of meters follow from the rows
-            rules=once(plan.rules, _rules, plan.rules) if plan.rules else shapes.NONE,
-            guards=once((plan.guards, guarded), _guards, plan.guards, guarded) if guarded else shapes.NONE,
+            bars=once(("bars", id(plan.bars)), _bars, plan.bars),
+            cases=once(("cases", id(plan.rows)), _cases, plan.rows, meters),  # the places of meters follow from the rows
+            rules=once(("rules", plan.rules), _rules, plan.rules) if plan.rules else shapes.NONE,
+            guards=once(("guards", plan.guards, guarded), _guards, plan.guards, guarded) if guarded else shapes.NONE,
             state=State.RESERVED,
             latches=_LATCHES,
             lifetime=_RESERVATION_MS,
@@ -111,7 +111,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
     """Encode what `settle.lua` needs; *meters* gives each meter's index among the keys."""
     facts = settling.facts
     # Deliveries that share their rows and their line of the bill; the places of meters follow from the rows.
-    shared = id(settling.rows), id(settling.own), facts.phone_number_id, facts.caller, facts.product, settling.market
+    shared = "tables", id(settling.rows), id(settling.own), facts.phone_number_id, facts.caller, facts.product, settling.market
     cases, own = once(shared, lambda *tables: _tables(settling, meters, *tables), settling.rows, settling.own)
     return shapes.row(
         shapes.Move(
@@ -206,7 +206,11 @@ _shared: dict[Any, tuple[Any, tuple[Any, ...]]] = {}
 
 
 def once(key: Any, make: Callable[..., _T], *of: Any) -> _T:
-    """Make once what many calls share. *of* stays alive as long as that is kept, so *key* may be made of ids."""
+    """
+    Make once what many calls share. *of* stays alive as long as that is kept, so *key* may be made of ids.
+
+    *key* begins with the name of what is made: one tuple may be several things, as the empty one is.
+    """
     found = _shared.get(key)
     if found is None:
         found = remember(_shared, key, (make(*of), of))

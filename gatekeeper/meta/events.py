@@ -7,6 +7,7 @@ Times are Unix milliseconds. `wa_id`, `user_id` (a BSUID) and `parent_user_id` a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 import msgspec
@@ -80,7 +81,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     subtype: str | None = None
 
 
-class Status(_Event, frozen=True, kw_only=True):
+class Status(_Event, frozen=True, kw_only=True, tag="Status"):  # parked statuses in the ledger carry this tag
     """
     What became of a message of ours.
 
@@ -211,10 +212,53 @@ Event: TypeAlias = (
 )
 
 
+class Label(StrEnum):
+    """The values of the label `event` of `gatekeeper_webhook_events`, and the kinds in the log: they stay whatever a class is called."""
+
+    INBOUND = "inbound"
+    SYSTEM_CHANGE = "system_change"
+    CALL = "call"
+    STATUS = "status"
+    TEMPLATE_STATUS = "template_status"
+    TEMPLATE_CATEGORY = "template_category"
+    TEMPLATE_QUALITY = "template_quality"
+    PREFERENCE = "preference"
+    HANDOVER = "handover"
+    INTERNATIONAL_RATE = "international_rate"
+    PRIMARY_LOCATION = "primary_location"
+    VOLUME_TIER = "volume_tier"
+    ACCOUNT_UPDATE = "account_update"
+    IGNORED = "ignored"
+    BROKEN = "broken"
+    OUT_OF_TIME = "out_of_time"
+    UNKNOWN_TIER = "unknown_tier"
+    UNREADABLE = "unreadable"
+    UNKEPT = "unkept"
+
+
+LABELS: dict[type, Label] = {
+    Inbound: Label.INBOUND,
+    SystemChange: Label.SYSTEM_CHANGE,
+    Call: Label.CALL,
+    Status: Label.STATUS,
+    TemplateStatus: Label.TEMPLATE_STATUS,
+    TemplateCategory: Label.TEMPLATE_CATEGORY,
+    TemplateQuality: Label.TEMPLATE_QUALITY,
+    Preference: Label.PREFERENCE,
+    Handover: Label.HANDOVER,
+    InternationalRate: Label.INTERNATIONAL_RATE,
+    PrimaryLocation: Label.PRIMARY_LOCATION,
+    VolumeTier: Label.VOLUME_TIER,
+    AccountUpdate: Label.ACCOUNT_UPDATE,
+    Ignored: Label.IGNORED,
+    Broken: Label.BROKEN,
+}
+
+
 def kinds(events: Sequence[Event]) -> dict[str, int]:
-    """How many there are of each kind."""
+    """How many there are of each kind, by its label."""
     counts: dict[str, int] = {}
     for event in events:
-        kind = type(event).__name__
+        kind = LABELS[type(event)].value
         counts[kind] = counts.get(kind, 0) + 1
     return counts

@@ -17,6 +17,7 @@ import structlog
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.responses import Answer, decode_answer
+from gatekeeper.server.drift import log_drifts
 from gatekeeper.server.http import TooLarge, UnknownEncoding, unpacked
 from gatekeeper.server.line import MOST_ANSWER, UpstreamAnswer
 from gatekeeper.telemetry import FAULT
@@ -60,8 +61,9 @@ class Aftermath:
             except asyncio.CancelledError:
                 self._owed.appendleft(tell)  # whoever stops us catches up
                 raise
-            except LedgerError:
-                self._owed.append(tell)
+            except LedgerError as error:
+                if error.retryable:
+                    self._owed.append(tell)
             except Exception as error:  # noqa: BLE001 - one that is broken costs the others nothing
                 self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
         if not self._owed:
@@ -93,12 +95,13 @@ class Aftermath:
             if fate is Fate.REFUSED:
                 await self._engine.released(decided, now=now)
             elif fate is Fate.TAKEN and read is not None:
-                await self._engine.accepted(decided, read, now=now)
+                log_drifts(self._log, await self._engine.accepted(decided, read, now=now))
 
         try:
             await tell()
         except LedgerError as error:
-            self.owe(tell)
+            if error.retryable:
+                self.owe(tell)
             self._log.warning(
                 FAULT, source=error.source, what="the answer could not be kept", error=str(error), id=decided.facts.id
             )
@@ -114,7 +117,8 @@ class Aftermath:
         try:
             await self._engine.released(decided, now=now)
         except LedgerError as error:
-            self.owe(lambda: self._engine.released(decided, now=now))
+            if error.retryable:
+                self.owe(lambda: self._engine.released(decided, now=now))
             self._log.warning(
                 FAULT, source=error.source, what="a reservation could not be released", error=str(error), id=decided.facts.id
             )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from pathlib import Path
 from typing import Any
 
+from gatekeeper.core.errors import RefusedCallError
 from gatekeeper.ledger.clients import Tls
 from gatekeeper.ledger.embedded import EmbeddedLedger
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.settings import EMBEDDED, Settings
-from gatekeeper.telemetry import LEDGER_BACK, LEDGER_LOST, LEDGER_RESTARTED, Metrics
+from gatekeeper.telemetry import LEDGER_BACK, LEDGER_LOST, LEDGER_REFUSED, LEDGER_RESTARTED, Metrics
+
+_AGAIN_S = 60.0
 
 
 async def ledger_url(settings: Settings, metrics: Metrics, log: Any, stack: contextlib.AsyncExitStack) -> str:
@@ -40,9 +45,18 @@ def ledger(url: str, settings: Settings, metrics: Metrics, log: Any, stack: cont
         else:
             log.warning(LEDGER_LOST, error=found.why)
 
+    said: dict[tuple[str, str, str], float] = {}
+
+    def refused(error: RefusedCallError) -> None:
+        """One line for each cause, and another every so often as long as it lasts."""
+        cause, moment = (error.call, error.noun, type(error).__name__), time.monotonic()
+        if moment - said.get(cause, -math.inf) >= _AGAIN_S:
+            said[cause] = moment
+            log.warning(LEDGER_REFUSED, call=error.call, noun=error.noun, error=str(error))
+
     given = settings.ledger
     tls = Tls(ca=given.ca, certificate=given.certificate, key=given.key)
-    found = Ledger(url, timeout_ms=given.timeout, cluster=given.cluster, tls=tls, on_change=changed)
+    found = Ledger(url, timeout_ms=given.timeout, cluster=given.cluster, tls=tls, on_change=changed, on_refusal=refused)
     metrics.ledger_up.set(1)
     stack.push_async_callback(found.close)
     return found

@@ -13,11 +13,13 @@ import fcntl
 import mmap
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+_OTHERS = 0o077
 _WHOLE, _OPEN = ".jsonl", ".jsonl.open"
 _NAME = re.compile(r"\d{8}T\d{9}Z-\d+\.jsonl(\.open)?")
 
@@ -47,6 +49,8 @@ class Rotation:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
+        for path in (self._folder, *self._named(_WHOLE), *self._named(_OPEN)):
+            _close_to_others(path)
         for path in self._named(_OPEN):
             _mend(path)
 
@@ -136,6 +140,14 @@ class Rotation:
     def _named(self, suffix: str) -> list[Path]:
         """Our own files of one kind, the oldest first."""
         return sorted(path for path in self._folder.glob(f"*{suffix}") if _NAME.fullmatch(path.name))
+
+
+def _close_to_others(path: Path) -> None:
+    """Take from others what was left them; only the owner can."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if found.st_uid == os.geteuid() and found.st_mode & _OTHERS and not stat.S_ISLNK(found.st_mode):
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
 
 
 def _mend(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
@@ -89,4 +90,7 @@ def _greet(url: str, admin_url: str, upstream: str) -> None:
         f"  sends and webhooks  {url}",
         f"  health and state    {admin_url}",
     ]
-    print("\n".join(lines), file=sys.stdout, flush=True)  # noqa: T201
+    try:
+        print("\n".join(lines), file=sys.stdout, flush=True)  # noqa: T201
+    except OSError:  # a full disk, or a terminal that has gone: the log has the addresses too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

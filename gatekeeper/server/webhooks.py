@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Callable
 from itertools import islice
@@ -10,11 +11,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from gatekeeper.core.errors import LedgerError
+from gatekeeper.core.errors import LedgerError, UnusableKeyError
 from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import decode_webhook
+from gatekeeper.server.drift import log_drifts
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, read_body, unpacked
@@ -28,7 +30,7 @@ _SIGNATURE, _ENCODING = "X-Hub-Signature-256", "Content-Encoding"
 _TRACE = "gatekeeper-webhook"
 _TAKEN = 200
 _OF_TEMPLATES = (meta.TemplateStatus, meta.TemplateCategory, meta.TemplateQuality)
-_NAMES_OF_TEMPLATES = frozenset(kind.__name__ for kind in _OF_TEMPLATES)
+_NAMES_OF_TEMPLATES = frozenset(meta.LABELS[kind].value for kind in _OF_TEMPLATES)
 _MOST_TOLD = 20  # lines on bad items of one webhook: how many there were stands in its own line
 
 
@@ -91,16 +93,18 @@ class Webhooks:
         except ValueError as error:
             return self._answer(400, f"The body is not a webhook: {error}")
         kinds = meta.kinds(events)
-        if meta.Broken.__name__ in kinds:
+        if meta.Label.BROKEN in kinds:
             for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
                 self._log.warning(ITEM_SKIPPED, where=bad.where, why=bad.why, phone_number_id=bad.phone_number_id)
         try:
             settlements = await self._engine.absorb(events, now=self._now())
-            await self._flushing.heard(events, now=self._now())
+            with contextlib.suppress(UnusableKeyError):  # the ledger has said so, and the lists are looked at later in any case
+                await self._flushing.heard(events, now=self._now())
         except LedgerError as error:
             self._metrics.ledger_failures.inc()
             self._log.warning(WEBHOOK, events=len(events), status=503, error=str(error))
             return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
+        log_drifts(self._log, settlements)
         status = _TAKEN
         if not self._forwarding.idle:
             parcel = Parcel.of(request.headers.items(), body)

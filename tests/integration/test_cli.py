@@ -263,3 +263,14 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path):
     found = run("serve", "--config", str(config))
 
     assert (True, 1) == (found.returncode != 0, len(found.stderr.splitlines()))
+
+
+@pytest.mark.parametrize("command", [["check-config"], ["rates", "list"]])
+def test_output_that_cannot_be_written_is_one_line(command):
+    """A full disk behind standard output is said in one line, without a traceback."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gatekeeper", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (1, "gatekeeper: the output cannot be written: No space left on device\n") == (done.returncode, done.stderr)

@@ -16,7 +16,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from gatekeeper.core.errors import LedgerError
-from gatekeeper.ledger import embedded
+from gatekeeper.ledger import embedded, servers
 from gatekeeper.ledger.embedded import EmbeddedLedger, find_server
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ def only_on_path(monkeypatch):
     def leave(*folders: Path) -> None:
         monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
-        monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _name: None)
+        monkeypatch.setattr(servers.importlib.util, "find_spec", lambda _name: None)
 
     return leave
 
@@ -440,3 +440,41 @@ async def test_what_is_kept_of_a_send_is_in_one_piece(house, redis):
 
     assert 1 == len(kept)
     assert {redis.object("encoding", key) for key in kept} <= {b"ziplist", b"listpack"}
+
+
+async def test_a_directory_that_others_can_enter_is_closed_to_them(tmp_path):
+    """Whatever the directory was before and whatever the gate's own umask is: nobody else reads what is in it."""
+    data_dir = tmp_path / "var"
+    await written(data_dir, a="1")
+    others = data_dir / "notes.txt"
+    others.touch(0o644)
+    for path in (data_dir, *data_dir.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    before = os.umask(0o022)
+    try:
+        async with running(data_dir) as ledger:
+            await put(ledger.url, "b", "2")
+            async with Redis.from_url(ledger.url) as redis:
+                await redis.bgrewriteaof()
+                async with asyncio.timeout(10):
+                    while (await redis.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110 -- the server tells nobody
+                        await asyncio.sleep(0.01)
+                await redis.save()
+    finally:
+        os.umask(before)
+    open_to_others = [path.name for path in (data_dir, *data_dir.rglob("*")) if path.stat().st_mode & 0o077]
+
+    assert ["notes.txt"] == open_to_others
+
+
+async def test_a_link_in_the_directory_leads_nobody_to_a_change(tmp_path):
+    """What a link in the directory leads to keeps its mode."""
+    data_dir, target = tmp_path / "var", tmp_path / "target"
+    data_dir.mkdir(mode=0o755)
+    target.touch(0o644)
+    (data_dir / "dump.rdb.old").touch()
+    (data_dir / "redis.log").symlink_to(target)
+    async with running(data_dir):
+        mode = target.stat().st_mode & 0o777
+
+    assert 0o644 == mode

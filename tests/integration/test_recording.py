@@ -625,3 +625,22 @@ async def test_a_gate_that_stops_writes_all_that_there_is(open_house, graph, fol
     assert {".jsonl"} == {file.suffix for file in files(folder)}
     assert len(files(folder)) > 5
     assert decided(house) == found
+
+
+async def test_records_that_others_could_read_are_closed_to_them(tmp_path):
+    """A folder and records that were there before, and readable, are the owner's alone from the next start on."""
+    folder = tmp_path / "record"
+    folder.mkdir(mode=0o755)
+    for name in ("20260101T000000000Z-1.jsonl", "20260101T000000000Z-2.jsonl.open", "mine.txt"):
+        (folder / name).write_text("{}\n")
+        (folder / name).chmod(0o644)
+    folder.chmod(0o755)
+    Rotation(folder, most=1 << 20, keep=9).prepare()
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+
+    assert {
+        "record": 0o700,
+        "20260101T000000000Z-1.jsonl": 0o600,
+        "20260101T000000000Z-2.jsonl": 0o600,
+        "mine.txt": 0o644,
+    } == modes
