@@ -17,6 +17,7 @@ from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day, month
 from gatekeeper.core.checks import NOT_SENDABLE, Finding, Given, find
 from gatekeeper.core.guards import COUNTED_TURN, Asked, Guard, PlannedRule, asked_rules, guards
+from gatekeeper.core.markets import Market
 from gatekeeper.core.policy import ColdStart, Policy
 from gatekeeper.core.rates import RateCard
 from gatekeeper.core.regimes import Regime
@@ -107,7 +108,7 @@ def plan(
     is in force yet.
     """
     day = local_day(now, account.zone)
-    market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
+    market = None if sent.group else book.markets.charged(sent.billed or sent.recipient, day)
     product = product_of(sent, account, template, book, day)
     if account.authentication_international is not None:
         product = international(product, sent, account, book, at=now)
@@ -133,7 +134,7 @@ def _laid_out(
     template: Template | None,
     book: Rulebook,
     product: Product,
-    market: str | None,
+    market: Market | None,
     finding: Finding | None,
     *,
     now: int,
@@ -152,7 +153,7 @@ def _laid_out(
         product=product,
         regime=regime,
         card=book.rates.on(account.currency, day),
-        market=market,
+        market=market.name if market else None,
         rows=rows(product, account, sent.phone_number_id, book, at=now, market=market, max_price=max_price)
         if sent.is_message
         else (),

@@ -15,6 +15,7 @@ import msgspec
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
+from gatekeeper.core.markets import Market
 from gatekeeper.core.plan import Sent, conversation_name, international
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
@@ -158,7 +159,7 @@ def plan_delivery(
     LookupError when no regime was in force.
     """
     day = local_day(at, account.zone)
-    market = book.markets.market(billed or facts.recipient, day)
+    market = book.markets.charged(billed or facts.recipient, day)
     word = word if word is not None and word.category is not None else None
     sent_as = facts.product
     if account.authentication_international is not None:
@@ -176,7 +177,7 @@ def plan_delivery(
         facts=facts,
         account=account,
         member=member,
-        market=market,
+        market=market.name if market else None,
         rows=laid.rows,
         own=laid.own,
         lengths=laid.lengths,
@@ -228,7 +229,7 @@ def _lay_out(
     book: Rulebook,
     *,
     at: int,
-    market: str | None,
+    market: Market | None,
     open_at_send: bool,
     word: Word | None,
 ) -> _Laid:
@@ -262,7 +263,7 @@ def _became(product: Product, word: Word, book: Rulebook) -> bool:
 
 
 def _believed(
-    word: Word, asked: tuple[Row, ...], book: Rulebook, day: date, account: Account, market: str | None
+    word: Word, asked: tuple[Row, ...], book: Rulebook, day: date, account: Account, market: Market | None
 ) -> tuple[Row, ...]:
     """Narrow the rows to those that agree with Meta's word; the last one is what remains when none of them holds."""
     category = word.category or ""
@@ -275,7 +276,7 @@ def _believed(
     if word.type == _REGULAR:
         if last.steps and last.category == category:
             return (msgspec.structs.replace(last, needs=()),)
-        card_price = price_of(category, book.rates.on(account.currency, day), market, book)
+        card_price = price_of(category, market, account, day, book).micros
         price = last.price if last.ceiling and last.category == category else card_price
         return (msgspec.structs.replace(flat, price=price, charged=True),)
     if word.type is not None:
