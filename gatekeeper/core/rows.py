@@ -15,7 +15,7 @@ from gatekeeper.core.calendar import local_day, month
 from gatekeeper.core.markets import Market
 from gatekeeper.core.regimes import Case
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.tariff import UNKNOWN_PRICE, Doubt, Meter, Price, owner, price_of, volume_meter, volume_steps
+from gatekeeper.core.tariff import UNKNOWN_PRICE, Doubt, Meter, Price, capped, owner, price_of, volume_meter, volume_steps
 from gatekeeper.core.vocabulary import Clock, Product
 
 
@@ -68,7 +68,7 @@ def rows(
     The cases of the regime at *at* for *product*, completed for this send.
 
     *window_at_send* is what was latched when it was sent; None while it is being sent, when the window itself is asked.
-    *max_price*: what the caller has told Meta to charge at most, in place of the rate.
+    *max_price*: what the caller has told Meta to charge at most, in place of the rate; UNKNOWN_PRICE where we do not know how much.
     """
     day = local_day(at, account.zone)
     key = id(account), phone_number_id, product, day, market, window_at_send, max_price
@@ -109,7 +109,7 @@ def _rows(
         column = regimes.named(case.price, product)
         price = Price(0)
         if case.price:
-            price = price_of(column, market, account, day, book) if max_price is None else Price(max_price, (Doubt.MAX_PRICE,))
+            price = price_of(column, market, account, day, book) if max_price is None else capped(max_price)
         steps = volume_steps(column, market, account, day, book) if case.tiers else ()
         if steps and market is not None:
             meter = volume_meter(column, market.name, account, book, month=month(at, account.zone))

@@ -17,8 +17,10 @@ from gatekeeper.core.markets import Market
 from gatekeeper.core.rates import is_older_than
 from gatekeeper.core.regimes import Scope
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.core.vocabulary import MICROS
 
 UNKNOWN_PRICE = -1  # on the wire to Lua, where nil would end an array
+_UNCOUNTABLE = 1 << 53  # Lua's numbers are floats
 
 
 class Doubt(StrEnum):
@@ -61,6 +63,24 @@ def price_of(column: str, market: Market | None, account: Account, day: date, bo
     if any(is_older_than(effective, book.regime(day)) for _, effective in known):
         doubts.append(Doubt.OLDER_CARD)
     return Price(max(rate for rate, _ in known), tuple(doubts))
+
+
+def cap_of(max_price: int, *multipliers: int) -> int:
+    """
+    What a message with a max price costs at most, in micro-units: *multipliers* are millionths, and what is left over rounds up.
+
+    UNKNOWN_PRICE: more than Redis counts exactly.
+    """
+    cap, unit = max_price, 1
+    for multiplier in multipliers:
+        cap, unit = cap * multiplier, unit * MICROS
+    rounded_up = -(-cap // unit)
+    return rounded_up if rounded_up < _UNCOUNTABLE else UNKNOWN_PRICE
+
+
+def capped(cap: int) -> Price:
+    """The price of a message that costs its *cap* at most; UNKNOWN_PRICE: there is a cap that we do not know."""
+    return Price(None if cap == UNKNOWN_PRICE else cap, (Doubt.MAX_PRICE,))
 
 
 def _rate(column: str, market: str, currency: str, day: date, book: Rulebook) -> tuple[int, date] | None:
