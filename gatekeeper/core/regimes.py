@@ -116,6 +116,7 @@ class _UnlistedRate(_Row, frozen=True, kw_only=True):
     market: str
     effective: date
     until: date = date.max
+    used_from: date = date.min
     rates: dict[str, str]
 
     def __post_init__(self) -> None:
@@ -170,7 +171,8 @@ class Platform(_Row, frozen=True, kw_only=True):
     def unlisted_rate(self, column: str, market: str, currency: str, day: date) -> tuple[int, date] | None:
         """The rate of a category that stands on no list card, in micro-units, and the day that it is from; None: not known."""
         for row in self.unlisted_rate_of:
-            if (row.column, row.market) == (column, market) and currency in row.rates and row.effective <= day <= row.until:
+            in_force = max(row.effective, row.used_from) <= day <= row.until
+            if in_force and (row.column, row.market) == (column, market) and currency in row.rates:
                 return micros(row.rates[currency]), row.effective
         return None
 

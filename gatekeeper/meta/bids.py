@@ -13,8 +13,9 @@ from fractions import Fraction
 
 import msgspec
 
-from gatekeeper.core.vocabulary import MICROS
+from gatekeeper.core.vocabulary import MICROS, money
 from gatekeeper.meta.bodies import present, read_object
+from gatekeeper.meta.lenient import Json
 
 BID = "bid_spec"
 MULTIPLIER = "per_message_bid_multiplier"
@@ -23,7 +24,7 @@ _NUMBER = re.compile(rb'("?)(\d{1,40}(?:\.\d{1,80})?(?:[eE][+-]?\d{1,3})?)\1')
 
 
 def read_multiplier(bid_spec: msgspec.Raw | None) -> int | None:
-    """Read the multiplier in millionths, rounded up; None: there is none. ValueError when it is not a positive number."""
+    """Read the multiplier in millionths, rounded up; None: there is none. ValueError: it is no positive number."""
     if bid_spec is None or not present(bid_spec):
         return None
     members = read_object(bid_spec)
@@ -36,9 +37,15 @@ def read_multiplier(bid_spec: msgspec.Raw | None) -> int | None:
     if found is None:
         raise ValueError(_NOT_POSITIVE)
     multiplier = Fraction(found[2].decode())
-    if not multiplier:
+    if not 0 < multiplier < _TOO_LARGE:
         raise ValueError(_NOT_POSITIVE)
     return math.ceil(multiplier * MICROS)
 
 
-_NOT_POSITIVE = f"The parameter {BID}.{MULTIPLIER} must be a positive number."
+def write_multiplier(multiplier: int) -> Json:
+    """Write a `bid_spec` that is read as this multiplier."""
+    return {MULTIPLIER: money(multiplier)}
+
+
+_TOO_LARGE = 10**9  # ours: no price times so much can be counted
+_NOT_POSITIVE = f"The parameter {BID}.{MULTIPLIER} must be a positive number below {_TOO_LARGE}."

@@ -167,9 +167,8 @@ async def test_metas_word_on_an_ai_provider_says_nothing_of_an_entry_point(ledge
         pytest.param(ITALIAN, "GBP", "2026-05-13", -1, ("0.0498", "exact"), id="in pounds"),
         pytest.param(ITALIAN, "INR", "2026-02-16", 0, (None, "unknown"), id="in no other currency"),
         pytest.param(GERMAN, "USD", "2026-03-11", 0, (None, "unknown"), id="the rest of the EU"),
-        pytest.param(BRAZILIAN, "USD", "2026-03-11", 0, ("0.0625", "exact"), id="Brazil, from 2026-03-11"),
-        pytest.param(BRAZILIAN, "USD", "2026-10-01", -1, ("0.0625", "exact"), id="Brazil, the last second of its regime"),
-        pytest.param(BRAZILIAN, "USD", "2026-10-01", 0, ("0.0625", "at-most"), id="Brazil, in a later regime"),
+        pytest.param(BRAZILIAN, "USD", "2026-10-01", -1, (None, "unknown"), id="Brazil, before it is used"),
+        pytest.param(BRAZILIAN, "USD", "2026-10-01", 0, ("0.0625", "at-most"), id="Brazil, from before its regime"),
         pytest.param(BRAZILIAN, "EUR", "2026-03-11", 0, (None, "unknown"), id="Brazil, in euros"),
     ],
 )
@@ -305,11 +304,31 @@ async def test_an_old_card_bounds_what_is_unconfirmed_too(ledger):
     assert ("opens_free_entry_point", False, "0.1131", "at-most") == sent.of("reason", *SAYS)
 
 
-@pytest.mark.parametrize(("day", "bound"), [("2026-09-30", "exact"), ("2026-10-01", "at-most")])
-def test_without_a_ledger_a_bound_is_one_too(day, bound):
+@pytest.mark.parametrize(
+    ("to", "day", "price", "bound"),
+    [(ITALIAN, "2026-05-12", "0.0691", "exact"), (BRAZILIAN, "2026-10-01", "0.0625", "at-most")],
+)
+def test_without_a_ledger_a_bound_is_one_too(to, day, price, bound):
     """What is not known of a rate has nothing to do with Redis: an AI provider's message is charged in any case."""
     account = Account(waba_id="1", ai_provider=True)
-    sent = Sent(phone_number_id="2", recipient=BRAZILIAN)
+    sent = Sent(phone_number_id="2", recipient=to)
     decision = decide(plan(sent, account, None, rulebook(), now=midnight(day)), None)
 
-    assert (True, "0.0625", bound) == (decision.charged, money(decision.price), decision.price_bound)
+    assert (True, price, bound) == (decision.charged, money(decision.price), decision.price_bound)
+
+
+@pytest.mark.parametrize(
+    ("currency", "to", "says"),
+    [
+        ("USD", GERMAN, "costs 0.1365 USD"),
+        ("EUR", GERMAN, "costs at most 0.1131 EUR: the rate is older than the regime in force"),
+        ("USD", GUAMANIAN, "costs at most 0.0604 USD: Meta's list can be read as another market, and this is the dearer rate"),
+    ],
+)
+async def test_an_explanation_says_what_bounds_a_price(ledger, currency, to, says):
+    """It names the reason of an at-most, and of an exact price none."""
+    story = Story(ledger, DAY, currency=currency)
+    sent = await story.template(h(1), "marketing", to)
+    [why] = [looked.why for looked in story.engine.explained(sent.decided) if looked.outcome == "holds"]
+
+    assert f"nothing above holds; charged by itself; {says}" == why
