@@ -108,7 +108,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(checks: Checks, given: Given, template: Template | None) -> Finding | None:
     """Find the first of *checks* that a send fails; None: nothing is certain."""
-    if given.marketing_elsewhere and not given.marketing_api and _is_marketing(template):
+    if given.marketing_elsewhere and not given.marketing_api and _is_sendable(template, TemplateCategory.MARKETING):
         return _NOT_HERE
     shaped = template is not None and template.shape is not None and template.status is TemplateStatus.APPROVED
     for name, check in _asked(checks, shaped=shaped):
@@ -151,12 +151,12 @@ def _max_price_to_user_id(given: Given, template: Template | None) -> str | None
 
 
 def _has_max_price(template: Template | None) -> bool:
-    """Whether it can be sent, and only for a max price; one of another category is told so by mistake."""
-    return template is not None and template.max_price is not None and _is_marketing(template)
+    """Whether it can be sent, and for a max price, which marketing alone has; one of another category is told so by mistake."""
+    return template is not None and template.max_price is not None and _is_sendable(template, TemplateCategory.MARKETING, None)
 
 
-def _is_marketing(template: Template | None) -> bool:
-    return template is not None and template.category is TemplateCategory.MARKETING and template.status is TemplateStatus.APPROVED
+def _is_sendable(template: Template | None, *categories: TemplateCategory | None) -> bool:
+    return template is not None and template.category in categories and template.status is TemplateStatus.APPROVED
 
 
 def _parameter_text(given: Given, _: Template | None) -> str | None:

@@ -265,7 +265,13 @@ async def test_a_tier_is_never_below_the_other_reading(ledger):
 
 @pytest.mark.parametrize(
     ("currency", "to", "price"),
-    [("EUR", GERMAN, "0.0456"), ("GBP", GERMAN, "0.0397"), ("USD", GERMAN, "0.055"), ("INR", GERMAN, "4.0322")],
+    [
+        ("EUR", GERMAN, "0.0456"),
+        ("GBP", GERMAN, "0.0397"),
+        ("USD", GERMAN, "0.055"),
+        ("INR", GERMAN, "4.0322"),
+        ("BRL", BRAZILIAN, "0.035"),
+    ],
 )
 @pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles"])
 async def test_a_card_older_than_its_regime_bounds_a_price(ledger, zone, currency, to, price):

@@ -191,6 +191,7 @@ OFFER = template(category=TemplateCategory.MARKETING, max_price=40_000)
             OFFER, {"marketing_api": True, "to_user_id": True}, ("max_price_to_user_id", 131062), id="to a user ID there"
         ),
         pytest.param(template(category=TemplateCategory.MARKETING), {"to_user_id": True}, None, id="no max price"),
+        pytest.param(template(category=None, max_price=40_000), {}, ("max_price_on_messages", 131061), id="of no category yet"),
         pytest.param(template(max_price=40_000), {}, None, id="of a category that has none"),
         pytest.param(msgspec.structs.replace(OFFER, status=TemplateStatus.PAUSED), {}, None, id="paused, which is said instead"),
     ],
@@ -213,6 +214,7 @@ MARKETING = template(category=TemplateCategory.MARKETING)
         pytest.param(OFFER, {}, True, id="with a max price"),
         pytest.param(MARKETING, {"marketing_api": True}, False, id="on /marketing_messages"),
         pytest.param(template(), {}, False, id="another category"),
+        pytest.param(template(category=None), {}, False, id="no category yet"),
         pytest.param(
             msgspec.structs.replace(MARKETING, status=TemplateStatus.PAUSED), {}, False, id="paused, which is said instead"
         ),
