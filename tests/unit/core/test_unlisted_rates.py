@@ -62,4 +62,4 @@ def test_a_wrong_rate_is_named(tmp_path, rate, message):
     with pytest.raises(ConfigError) as caught:
         Regimes.load(config)
 
-    assert f"{config / 'platform.toml'}: {message} - at `$.unlisted_rate[...]`" == str(caught.value)
+    assert str(caught.value).startswith(f"{config / 'platform.toml'}: {message} - at `$.unlisted_rate[")
