@@ -49,15 +49,25 @@ class Sheet(NamedTuple):
 
 
 class Country(NamedTuple):
-    """A row of the markets' table; its *numbers* begin so, and belong to no other row."""
+    """
+    A row of the markets' table; its *numbers* begin so, and belong to no other row.
+
+    *own*: of a territory that may count as another country, whose *markets* these are then, the markets that it has otherwise.
+    """
 
     iso2: str
     begins: str
     markets: list[tuple[str, str]]
+    own: list[tuple[str, str]]
 
     def market(self, day: dt.date) -> str:
         """Its market on *day*; before the first known one, that one."""
-        return next(market for until, market in self.markets if day.isoformat() <= until)
+        return _on(self.markets, day)
+
+    def perhaps(self, day: dt.date) -> str | None:
+        """The market that Meta may charge by instead; None: no doubt."""
+        other = _on(self.own, day) if self.own else None
+        return None if other == self.market(day) else other
 
     def number(self, n: int) -> str:
         """One of its phone numbers."""
@@ -89,15 +99,16 @@ def countries() -> tuple[Country, ...]:
         iso2: sorted((row["valid_to"] or FOR_EVER, row["market"]) for row in rows)
         for iso2, rows in itertools.groupby(moved, lambda row: row["iso2"])
     }
+    doubted = {row["iso2"]: row["in_doubt_with"] for row in _rows("markets_in_doubt.csv")}
+    markets = {row["iso2"]: history.get(row["iso2"]) or [(FOR_EVER, row["market"])] for row in listed}
     prefixes = {
         row["calling_code"] + network.strip(): row["iso2"]
         for row in listed
         for network in row["network_prefix_if_needed"].split(";")
     }
     return tuple(
-        Country(iso2, _own(prefix, prefixes), history.get(iso2) or [(FOR_EVER, market)])
+        Country(iso2, _own(prefix, prefixes), markets[doubted.get(iso2, iso2)], markets[iso2] if iso2 in doubted else [])
         for prefix, iso2 in prefixes.items()
-        for market in (next(row["market"] for row in listed if row["iso2"] == iso2),)
     )
 
 
@@ -107,8 +118,12 @@ def country_of(number: str) -> Country:
 
 
 def places(market: str, day: dt.date) -> list[Country]:
-    """The countries that were in *market* on *day*."""
-    return [country for country in countries() if country.market(day) == market]
+    """The countries that were in *market* on *day*, without a doubt."""
+    return [country for country in countries() if country.market(day) == market and country.perhaps(day) is None]
+
+
+def _on(markets: list[tuple[str, str]], day: dt.date) -> str:
+    return next(market for until, market in markets if day.isoformat() <= until)
 
 
 def _own(prefix: str, prefixes: dict[str, str]) -> str:

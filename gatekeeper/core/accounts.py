@@ -87,7 +87,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
     What is known of one template in one language; category and shape None: not known.
 
-    *pending*: the category that it is about to get. *max_price*: what the Marketing Messages API may charge for it at most.
+    *pending*: the category that it is about to get. *max_price*: what the Marketing Messages API may charge for it at most, times the
+    multiplier of the recipient's country (ISO 3166), in *country_multipliers*, which are written and kept as amounts are.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     status: TemplateStatus = TemplateStatus.APPROVED
     pending: TemplateCategory | None = None
     max_price: Money | None = None
+    country_multipliers: dict[str, Money] = {}
     shape: Shape | None = None
 
 
@@ -154,6 +156,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ai_provider: bool = False
     service_exempt: bool = False
     takes_threads: bool = True
+    marketing_on_messages: bool = True
     payment_method: bool = True
     authentication_international: AuthenticationInternational | None = None
     template: tuple[Template, ...] = ()

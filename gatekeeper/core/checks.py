@@ -2,7 +2,8 @@
 Own what Meta refuses for certain by the looks of a send: one row for each check, with Meta's code.
 
 A send is held against a template's components only as far as both can be told; what is in doubt is let pass.
-Sources: Meta, "Error codes", copies of 2025-12-12 and 2026-05-15, and the answers that developers report of it, 2023 to 2026.
+Sources: Meta, "Error codes", copies of 2025-12-12 and 2026-05-15, and the answers that developers report of it, 2023 to 2026. The titles
+of 131061 and of 131063 to 131065 are ours: Meta's own were not seen.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ TITLES = {
     131009: "Parameter value is not valid",
     131021: "Recipient cannot be sender",
     131051: "Unsupported message type",
+    131061: "Templates with a max price are not supported on this endpoint",
     131062: "Business-scoped User ID (BSUID) recipients are not supported for this message.",
+    131063: "Marketing templates are not supported on this endpoint for this account",
+    131064: "Messaging limit reached because of template classification violations",
+    131065: "Max price is not available in the recipient's country",
     132000: "Number of parameters does not match the expected number of params",
     132012: "Parameter format does not match format in the created template",
+    138038: "Calling action by a responder that is not the primary one",
 }
 NOT_SENDABLE = {  # every other status is as good as no template in that language
     TemplateStatus.APPROVED: None,
@@ -42,6 +48,8 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     sender_is_recipient: bool = True
     authentication_to_user_id: bool = True
+    max_price_on_messages: bool = True
+    max_price_to_user_id: bool = True
     parameter_text: bool = True
     header_format: bool = True
     parameter_names: bool = True
@@ -69,7 +77,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """
     What of a send is checked.
 
-    *sender* is our own number, empty while it is not known. *components* None: they cannot be told.
+    *sender* is our own number, empty while it is not known. *components* None: they cannot be told. *marketing_api*: it goes to
+    `/marketing_messages`; *marketing_elsewhere*: that is where all of the account's marketing templates have to go.
     """
 
     recipient: str
@@ -77,6 +86,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     to_user_id: bool = False
     group: bool = False
     components: tuple[Component, ...] | None = None
+    marketing_api: bool = False
+    marketing_elsewhere: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +108,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(checks: Checks, given: Given, template: Template | None) -> Finding | None:
     """Find the first of *checks* that a send fails; None: nothing is certain."""
+    if given.marketing_elsewhere and not given.marketing_api and _is_sendable(template, TemplateCategory.MARKETING):
+        return _NOT_HERE
     shaped = template is not None and template.shape is not None and template.status is TemplateStatus.APPROVED
     for name, check in _asked(checks, shaped=shaped):
         details = check.fails(given, template)
@@ -123,6 +136,27 @@ def _authentication_to_user_id(given: Given, template: Template | None) -> str |
     if not given.to_user_id or template.category is not TemplateCategory.AUTHENTICATION or not hands_over_a_code:
         return None
     return "One-tap, zero-tap and copy-code authentication templates need a phone number under to."
+
+
+def _max_price_on_messages(given: Given, template: Template | None) -> str | None:
+    if given.marketing_api or not _has_max_price(template):
+        return None
+    return "A template with a max price is sent by /marketing_messages."
+
+
+def _max_price_to_user_id(given: Given, template: Template | None) -> str | None:
+    if not (given.marketing_api and given.to_user_id and _has_max_price(template)):
+        return None
+    return "A template with a max price needs a phone number under to."
+
+
+def _has_max_price(template: Template | None) -> bool:
+    """Whether it can be sent, and for a max price, which marketing alone has; one of another category is told so by mistake."""
+    return template is not None and template.max_price is not None and _is_sendable(template, TemplateCategory.MARKETING, None)
+
+
+def _is_sendable(template: Template | None, *categories: TemplateCategory | None) -> bool:
+    return template is not None and template.category in categories and template.status is TemplateStatus.APPROVED
 
 
 def _parameter_text(given: Given, _: Template | None) -> str | None:
@@ -198,9 +232,21 @@ def _parameters(given: Given, kind: str) -> tuple[Parameter, ...] | None:
 TABLE: dict[str, Check] = {
     "sender_is_recipient": Check(code=131021, fails=_sender_is_recipient),
     "authentication_to_user_id": Check(code=131062, of_shape=True, fails=_authentication_to_user_id),
+    "max_price_on_messages": Check(code=131061, fails=_max_price_on_messages),
+    "max_price_to_user_id": Check(code=131062, fails=_max_price_to_user_id),
     "parameter_text": Check(code=131008, fails=_parameter_text),
     "header_format": Check(code=132012, of_shape=True, fails=_header_format),
     "parameter_names": Check(code=100, of_shape=True, fails=_parameter_names),
     "parameter_count": Check(code=132000, of_shape=True, fails=_parameter_count),
     "button_parameter": Check(code=131008, of_shape=True, fails=_button_parameter),
 }
+
+_NOT_HERE = Finding(  # its switch is the account's own `marketing_on_messages`
+    check="marketing_on_messages",
+    refusal=Refusal(
+        code=131063,
+        title=TITLES[131063],
+        details="Meta takes this account's marketing templates on /marketing_messages alone.",
+    ),
+    of_shape=False,
+)

@@ -195,7 +195,7 @@ def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, A
     by_count = outcome.cost not in (UNKNOWN_PRICE, row.price) and outcome.told < _tier_begins(row, outcome.reading)
     if row.steps and by_count and said["price_bound"] is PriceBound.EXACT:
         said["price_bound"] = PriceBound.AT_MOST  # a tier reached by our own count; Meta's, over all partners, can only be higher
-    if row.ceiling and said["price_bound"] is PriceBound.EXACT:
+    if row.ceiling and said["charged"] and said["price_bound"] is PriceBound.EXACT:
         said["price_bound"] = PriceBound.AT_MOST
     if outcome.unseen:
         said["reason"] = Reason.WINDOW_UNKNOWN
@@ -234,12 +234,13 @@ def _without_ledger(plan: Plan) -> dict[str, Any]:
     may_be_free, may_cost = any(not row.charged or row.free for row in plan.rows), any(row.charged for row in plan.rows)
     unknown = may_be_free and may_cost
     window = any(not bar.refuse_open for bar in plan.bars)
+    at_most = unknown or any(row.ceiling for row in plan.rows)
     return {
         "reason": Reason.WINDOW_UNKNOWN if window else last.case.reason,
         "category": last.category,
         "charged": None if unknown else may_cost,
         "price": most,
-        "price_bound": PriceBound.UNKNOWN if most is None else PriceBound.AT_MOST if unknown else PriceBound.EXACT,
+        "price_bound": PriceBound.UNKNOWN if most is None else PriceBound.AT_MOST if at_most else PriceBound.EXACT,
     } | _unheard_of(plan, last)
 
 

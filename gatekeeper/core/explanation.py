@@ -78,6 +78,8 @@ def _case(plan: Plan, n: int, row: Row, outcome: Outcome | None) -> Looked:
 def _priced(plan: Plan, row: Row, outcome: Outcome) -> str:
     cost, most = _amount(outcome.cost, plan), _amount(outcome.most, plan)
     said = [MEANINGS[row.case.reason], f"costs {cost}"]
+    if outcome.cost > 0 and row.doubts:
+        said[-1] = f"costs at most {cost}: {' and '.join(row.doubts)}"
     if row.meter:
         of = f" of {row.free} free" if row.free else ""
         said.append(f"{outcome.reading}{of} counted before it ({row.meter.name}, {row.meter.month})")

@@ -17,12 +17,14 @@ from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day, month
 from gatekeeper.core.checks import NOT_SENDABLE, Finding, Given, find
 from gatekeeper.core.guards import COUNTED_TURN, Asked, Guard, PlannedRule, asked_rules, guards
+from gatekeeper.core.markets import Market
 from gatekeeper.core.policy import ColdStart, Policy
 from gatekeeper.core.rates import RateCard
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.rows import Row, rows
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason
+from gatekeeper.core.tariff import UNKNOWN_PRICE, cap_of
+from gatekeeper.core.vocabulary import CONVERSATION, MICROS, Clock, Product, Reason
 
 _NO_POLICY = Policy()
 _DIRECT_SEND = {"utility": Product.UTILITY, "authentication": Product.AUTHENTICATION}
@@ -47,6 +49,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     marketing_api: bool = False
     template: str | None = None
     language: str | None = None
+    bid_multiplier: int | None = None
     given: Given | None = None
 
 
@@ -107,15 +110,18 @@ def plan(
     is in force yet.
     """
     day = local_day(now, account.zone)
-    market = None if sent.group else book.markets.market(sent.billed or sent.recipient, day)
+    market = None if sent.group else book.markets.charged(sent.billed or sent.recipient, day)
     product = product_of(sent, account, template, book, day)
     if account.authentication_international is not None:
         product = international(product, sent, account, book, at=now)
     finding = find(policy.checks, sent.given, template) if sent.given else None
-    key = (sent.phone_number_id, product, market, day, caller, sent.template, *_manner(sent))
+    max_price = _max_price(sent, template, book) if product is Product.MARKETING_LITE else None
+    key = (sent.phone_number_id, product, market, day, caller, sent.template, max_price, *_manner(sent))
     found = laid.get(key) if laid is not None and finding is None else None
     if found is None or found.account is not account or found.template is not template:
-        found = _laid_out(sent, account, template, book, product, market, finding, now=now, policy=policy, caller=caller)
+        found = _laid_out(
+            sent, account, template, book, product, market, finding, max_price, now=now, policy=policy, caller=caller
+        )
         if laid is not None and finding is None and len(sent.template or "") <= _LONGEST_KEPT:
             remember(laid, key, msgspec.structs.replace(found, sent=_NOBODYS))
     watched_since = None if complete else now - book.watch_ms(day)
@@ -127,14 +133,29 @@ def _manner(sent: Sent) -> tuple[bool | str | None, ...]:
     return sent.is_message, sent.is_template, sent.group, sent.marketing_api, sent.direct_send
 
 
+def _max_price(sent: Sent, template: Template | None, book: Rulebook) -> int | None:
+    """
+    What a message of the Marketing Messages API costs at most; None: its rate.
+
+    Where the recipient's country is not known the largest multiplier counts. A multiplier of a max price that nobody told us of leaves
+    the price unknown.
+    """
+    if template is None or template.max_price is None:
+        return None if sent.bid_multiplier is None else UNKNOWN_PRICE
+    country, by_country = book.markets.country(sent.billed or sent.recipient), template.country_multipliers
+    of_country = max(MICROS, *by_country.values()) if by_country and country is None else by_country.get(country or "", MICROS)
+    return cap_of(template.max_price, of_country, MICROS if sent.bid_multiplier is None else sent.bid_multiplier)
+
+
 def _laid_out(
     sent: Sent,
     account: Account,
     template: Template | None,
     book: Rulebook,
     product: Product,
-    market: str | None,
+    market: Market | None,
     finding: Finding | None,
+    max_price: int | None,
     *,
     now: int,
     policy: Policy,
@@ -143,8 +164,6 @@ def _laid_out(
     """A plan for a day's sends of one manner to one market."""
     day = local_day(now, account.zone)
     regime = book.regime(day)
-    cap = template.max_price if template and product is Product.MARKETING_LITE else None
-    max_price = None if cap is None else int(cap)
     laid = Plan(
         at=now,
         account=account,
@@ -152,7 +171,7 @@ def _laid_out(
         product=product,
         regime=regime,
         card=book.rates.on(account.currency, day),
-        market=market,
+        market=market.name if market else None,
         rows=rows(product, account, sent.phone_number_id, book, at=now, market=market, max_price=max_price)
         if sent.is_message
         else (),

@@ -16,6 +16,7 @@ import msgspec
 
 from gatekeeper.core.data import read, rows
 from gatekeeper.core.errors import ConfigError
+from gatekeeper.core.regimes import Regime
 from gatekeeper.core.vocabulary import micros
 
 COLUMNS = frozenset(
@@ -82,6 +83,11 @@ class RateCards(msgspec.Struct, frozen=True, kw_only=True):
         dates = self.effective.get(currency)
         found = bisect.bisect_right(dates, day) if dates else 0
         return self.by_currency[currency][found - 1] if found else None
+
+
+def is_older_than(effective: dt.date, regime: Regime) -> bool:
+    """Whether rates from *effective* on were made for an earlier regime than *regime*, so that they bound a price at best."""
+    return effective < regime.effective
 
 
 def parse(texts: dict[str, str]) -> RateCards:

@@ -18,7 +18,7 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.errors import ConfigError
-from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason
+from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason, micros
 
 HOUR_MS = 3_600_000
 ANY_CONVERSATION = "*"
@@ -111,6 +111,20 @@ class _AiProvider(_Row, frozen=True, kw_only=True):
     until: date = date.max
 
 
+class _UnlistedRate(_Row, frozen=True, kw_only=True):
+    column: str
+    market: str
+    effective: date
+    until: date = date.max
+    used_from: date = date.min
+    rates: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for rate in self.rates.values():
+            if micros(rate) < 0:
+                raise ValueError(f"{rate!r} is less than nothing")
+
+
 class _International(_Row, frozen=True, kw_only=True):
     countries: tuple[str, ...]
     effective: date
@@ -135,6 +149,7 @@ class Platform(_Row, frozen=True, kw_only=True):
     limits: _Limits
     watch: _Watch
     ai_provider: tuple[_AiProvider, ...]
+    unlisted_rate_of: tuple[_UnlistedRate, ...] = msgspec.field(default=(), name="unlisted_rate")
     authentication_international: tuple[_International, ...]
 
     def length_ms(self, clock: str, day: date) -> int:
@@ -152,6 +167,14 @@ class Platform(_Row, frozen=True, kw_only=True):
     def charges_ai(self, country: str | None, day: date) -> bool:
         """Whether an AI provider's free-form message to *country* is charged as such on *day*."""
         return any(country in row.countries and row.effective <= day <= row.until for row in self.ai_provider)
+
+    def unlisted_rate(self, column: str, market: str, currency: str, day: date) -> tuple[int, date] | None:
+        """The rate of a category that stands on no list card, in micro-units, and the day that it is from; None: not known."""
+        for row in self.unlisted_rate_of:
+            in_force = max(row.effective, row.used_from) <= day <= row.until
+            if in_force and (row.column, row.market) == (column, market) and currency in row.rates:
+                return micros(row.rates[currency]), row.effective
+        return None
 
     def has_international_rate(self, country: str | None, day: date) -> bool:
         """Whether authentication messages to *country* have an international rate on *day*."""

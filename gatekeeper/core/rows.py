@@ -12,15 +12,19 @@ from gatekeeper.core import regimes
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day, month
-from gatekeeper.core.rates import RateCard
+from gatekeeper.core.markets import Market
 from gatekeeper.core.regimes import Case
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter, owner, price_of, volume_meter, volume_steps
+from gatekeeper.core.tariff import UNKNOWN_PRICE, Doubt, Meter, Price, capped, owner, price_of, volume_meter, volume_steps
 from gatekeeper.core.vocabulary import Clock, Product
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A case of the regime, completed for one send: clocks by their ledger names, the price looked up (None: no rate)."""
+    """
+    A case of the regime, completed for one send: clocks by their ledger names, the price looked up (None: no rate).
+
+    *doubts*: why its price is the most that it can cost.
+    """
 
     case: Case
     needs: tuple[str, ...] = ()
@@ -31,9 +35,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     charged: bool = False
     meter: Meter | None = None
     free: int = 0
-    ceiling: bool = False
+    doubts: tuple[Doubt, ...] = ()
     steps: tuple[tuple[int, int], ...] = ()
     meta: bool = False
+
+    @property
+    def ceiling(self) -> bool:
+        """Whether the price is the most that it can cost, rather than what it costs."""
+        return bool(self.doubts)
 
     @property
     def tariff(self) -> tuple[tuple[int, int], ...]:
@@ -51,7 +60,7 @@ def rows(
     book: Rulebook,
     *,
     at: int,
-    market: str | None,
+    market: Market | None,
     window_at_send: bool | None = None,
     max_price: int | None = None,
 ) -> tuple[Row, ...]:
@@ -59,7 +68,7 @@ def rows(
     The cases of the regime at *at* for *product*, completed for this send.
 
     *window_at_send* is what was latched when it was sent; None while it is being sent, when the window itself is asked.
-    *max_price*: what the caller has told Meta to charge at most, in place of the rate.
+    *max_price*: what the caller has told Meta to charge at most, in place of the rate; UNKNOWN_PRICE where we do not know how much.
     """
     day = local_day(at, account.zone)
     key = id(account), phone_number_id, product, day, market, window_at_send, max_price
@@ -79,13 +88,12 @@ def _rows(
     book: Rulebook,
     *,
     at: int,
-    market: str | None,
+    market: Market | None,
     window_at_send: bool | None,
     max_price: int | None,
 ) -> tuple[Row, ...]:
     day = local_day(at, account.zone)
     regime = book.regime(day)
-    card = book.rates.on(account.currency, day)
     found = []
     for case in book.regimes.cases(regime, product, account, day):
         needs = case.needs
@@ -99,9 +107,12 @@ def _rows(
             Meter(case.allowance, owner(allowance.per, account, phone_number_id), month(at, account.zone)) if allowance else None
         )
         column = regimes.named(case.price, product)
-        steps = volume_steps(column, card, market, book) if case.tiers else ()
-        if steps:
-            meter = volume_meter(column, str(market), account, book, month=month(at, account.zone))
+        price = Price(0)
+        if case.price:
+            price = price_of(column, market, account, day, book) if max_price is None else capped(max_price)
+        steps = volume_steps(column, market, account, day, book) if case.tiers else ()
+        if steps and market is not None:
+            meter = volume_meter(column, market.name, account, book, month=month(at, account.zone))
         found.append(
             Row(
                 case=case,
@@ -109,8 +120,8 @@ def _rows(
                 opens=opens,
                 length=book.platform.length_ms(opens, day) if opens else 0,
                 category=None if case.category == regimes.JOINED else regimes.named(case.category, product) or None,
-                price=_price(column, card, market, book, max_price) if case.price else 0,
-                ceiling=bool(case.price) and max_price is not None,
+                price=price.micros,
+                doubts=price.doubts,
                 charged=bool(case.price),
                 meter=meter,
                 free=allowance.free if allowance else 0,
@@ -118,7 +129,3 @@ def _rows(
             )
         )
     return tuple(found)
-
-
-def _price(column: str, card: RateCard | None, market: str | None, book: Rulebook, max_price: int | None) -> int | None:
-    return price_of(column, card, market, book) if max_price is None else max_price

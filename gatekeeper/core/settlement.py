@@ -16,6 +16,7 @@ from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.drift import Drift, priced, unforeseen
+from gatekeeper.core.markets import Market
 from gatekeeper.core.plan import Sent, conversation_name, international
 from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
@@ -172,7 +173,7 @@ def plan_delivery(
     LookupError when no regime was in force.
     """
     day = local_day(at, account.zone)
-    market = book.markets.market(billed or facts.recipient, day)
+    market = book.markets.charged(billed or facts.recipient, day)
     word = word if word is not None and word.category is not None else None
     sent_as = facts.product
     if account.authentication_international is not None:
@@ -190,7 +191,7 @@ def plan_delivery(
         facts=facts,
         account=account,
         member=member,
-        market=market,
+        market=market.name if market else None,
         rows=laid.rows,
         own=laid.own,
         latches=latches,
@@ -245,7 +246,7 @@ def _lay_out(
     book: Rulebook,
     *,
     at: int,
-    market: str | None,
+    market: Market | None,
     open_at_send: bool,
     word: Word | None,
 ) -> _Laid:
@@ -278,7 +279,7 @@ def _became(product: Product, word: Word, book: Rulebook) -> bool:
 
 
 def _believed(
-    word: Word, asked: tuple[Row, ...], book: Rulebook, day: date, account: Account, market: str | None
+    word: Word, asked: tuple[Row, ...], book: Rulebook, day: date, account: Account, market: Market | None
 ) -> tuple[Row, ...]:
     """Narrow the rows to those that agree with Meta's word; the last one is what remains when none of them holds."""
     category = word.category or ""
@@ -291,7 +292,7 @@ def _believed(
     if word.type == _REGULAR:
         if last.steps and last.category == category:
             return (msgspec.structs.replace(last, needs=()),)
-        card_price = price_of(category, book.rates.on(account.currency, day), market, book)
+        card_price = price_of(category, market, account, day, book).micros
         price = last.price if last.ceiling and last.category == category else card_price
         return (msgspec.structs.replace(flat, price=price, charged=True),)
     if word.type is not None:

@@ -203,7 +203,9 @@ MEANINGS: dict[Reason, str] = {
     Reason.MARKETING_TEMPLATES_ONLY: "`/marketing_messages` takes marketing templates only",
     Reason.DIRECT_SEND_NOT_ENABLED: "a free-form `category` on an account without Direct Send",
     Reason.THREAD_OWNED_ELSEWHERE: "another partner holds the thread, and the account does not take threads over",
-    Reason.MALFORMED_REQUEST: "a body that Meta would refuse, by its code: 100, 131008, 131009, 131021, 131051, 131062, 132000 or 132012",
+    Reason.MALFORMED_REQUEST: (
+        "a body that Meta would refuse, by its code: 100, 131008, 131009, 131021, 131051, 131061, 131062, 131063, 132000 or 132012"
+    ),
     Reason.POLICY_RULE: "a rule of the policy",
     Reason.BUDGET_EXHAUSTED: "a budget of the policy cannot pay for it; what is expected to be free passes",
     Reason.THROUGHPUT_LIMIT: "more messages a second than `policy.limits.throughput`; `Retry-After` says when",

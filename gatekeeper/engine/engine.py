@@ -259,6 +259,7 @@ class Engine:
             marketing_api=send.marketing_api,
             template=send.template,
             language=send.language,
+            bid_multiplier=send.bid_multiplier,
             given=self._given(send, number, recipient),
         )
 
@@ -271,4 +272,6 @@ class Engine:
             to_user_id=send.to is None and is_bsuid(recipient),
             group=send.group,
             components=send.components,
+            marketing_api=send.marketing_api,
+            marketing_elsewhere=not number.account.marketing_on_messages,
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gatekeeper.core.checks import Component, Parameter
+from gatekeeper.meta.bids import BID, write_multiplier
 from gatekeeper.meta.lenient import Json
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer
@@ -103,6 +104,7 @@ def kept_send(send: Send, names: Names, *, fits: bool = True) -> Json:
         "type": type_,
         "category": send.direct_send,
         type_: content,
+        BID: None if send.bid_multiplier is None else write_multiplier(send.bid_multiplier),
     }
     return {**_HEAD, **{member: value for member, value in said.items() if value is not None}}
 

@@ -10,6 +10,7 @@ import msgspec
 from gatekeeper.core.checks import TITLES, Component
 from gatekeeper.core.recipients import is_bsuid, too_long
 from gatekeeper.meta.batch import BATCHES, mentions
+from gatekeeper.meta.bids import BID, read_multiplier
 from gatekeeper.meta.bodies import Members, UnreadableBody, present, query_members, read, read_object, readings, spelled
 from gatekeeper.meta.components import read_components
 
@@ -38,7 +39,7 @@ _STRINGS = frozenset({"body", "message_id", "name"})
 
 _PRODUCT = "messaging_product"
 # The parameters that decide: what stands under another spelling of one is neither read nor passed by.
-_DECIDING = BATCHES.union(NEEDS, (_PRODUCT, "recipient_type", "to", "recipient", "type", "status", "message_id", "category"))
+_DECIDING = BATCHES.union(NEEDS, (_PRODUCT, "recipient_type", "to", "recipient", "type", "status", "message_id", "category", BID))
 _TWO_WAYS = "The request can be read in two ways. Give each parameter once, all of them in the body."
 
 _INBOUND_ONLY = frozenset(
@@ -66,7 +67,8 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     One request to the messages endpoint.
 
     `to` and `recipient` are as the caller wrote them; where both are, Meta sends to `to`. `known_type` is False for a type
-    that Meta added after this was written: it is taken for a free-form message.
+    that Meta added after this was written: it is taken for a free-form message. `bid_multiplier`: by how many millionths the template's
+    max price is multiplied, None where it is not.
     """
 
     kind: Kind
@@ -80,6 +82,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     marketing_api: bool = False
     known_type: bool = True
     components: tuple[Component, ...] | None = None
+    bid_multiplier: int | None = None
 
 
 class MalformedSend(Exception):  # noqa: N818  it is a refusal, not a fault
@@ -173,6 +176,7 @@ def _send(members: Members, *, marketing_api: bool) -> Send:
         marketing_api=marketing_api,
         known_type=type_ in NEEDS,
         components=read_components(content.get("components")) if type_ == "template" else None,
+        bid_multiplier=_bid_multiplier(members) if marketing_api else None,
     )
 
 
@@ -254,6 +258,13 @@ def _direct_send(members: Members, type_: str, *, to_bsuid: bool) -> str | None:
     if category == "authentication" and to_bsuid:
         raise MalformedSend(BSUID_NOT_SUPPORTED, "Authentication messages need a phone number under to.")
     return category
+
+
+def _bid_multiplier(members: Members) -> int | None:
+    try:
+        return read_multiplier(members.get(BID))
+    except ValueError as error:
+        raise MalformedSend(INVALID_PARAMETER, str(error)) from None
 
 
 def _value(members: Members, name: str) -> Any:

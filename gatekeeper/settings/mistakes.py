@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Iterator
 
-from gatekeeper.core.accounts import Account
+from gatekeeper.core.accounts import Account, Template
 from gatekeeper.core.secret import SHORTEST
 from gatekeeper.settings.addresses import address, port_fits
 from gatekeeper.settings.callers import access_mistakes
@@ -60,6 +61,15 @@ def _record_mistakes(settings: Settings) -> list[tuple[str, str]]:
     return found
 
 
+def _multiplier_mistakes(template: Template, country: str, multiplier: int) -> Iterator[str]:
+    if not re.fullmatch(r"[A-Z]{2}", country):
+        yield f"{country!r} is not a country code such as IN"
+    if not multiplier:
+        yield f"the multiplier of {country!r} must be more than 0"
+    if template.max_price is None:
+        yield "there is no max_price to multiply"
+
+
 def _account_mistakes(account: Account) -> list[tuple[str, str]]:
     found = []
     try:
@@ -80,6 +90,12 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
     templates = enumerate(account.template)
     found += [
         (f"template[{m}].{key}", "must not be empty") for m, t in templates for key in ("name", "language") if not getattr(t, key)
+    ]
+    found += [
+        (f"template[{m}].country_multipliers", mistake)
+        for m, template in enumerate(account.template)
+        for country, multiplier in template.country_multipliers.items()
+        for mistake in _multiplier_mistakes(template, country, multiplier)
     ]
     for m, opening in enumerate(account.opening):
         at = f"opening[{m}]"

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
-from rate_sheets import Sheet, countries, places, sheet_on, sheets
+from rate_sheets import Country, Sheet, countries, places, sheet_on, sheets
 from recorded import History, account, unix
 from story import ONE, PORTFOLIO, TWO, Story, h, pmp
 
@@ -21,7 +21,7 @@ from gatekeeper.core.accounts import AuthenticationInternational
 from gatekeeper.core.tariff import Meter
 from gatekeeper.ledger.ledger import Ledger
 
-TODAY = dt.date(2026, 11, 20)
+TODAY, REGIME_OF_TODAY = dt.date(2026, 11, 20), dt.date(2026, 10, 1)
 GERMAN, KAZAKH = "4915112345678", "77011234567"
 ZONES = ("UTC", "America/Los_Angeles", "Asia/Kolkata", "Pacific/Auckland", "America/Sao_Paulo")
 INTERNATIONAL = "authentication_international"
@@ -143,7 +143,11 @@ async def test_a_second_before_the_first_card_of_a_currency_nothing_is_known():
 
 
 async def test_a_card_that_outlives_its_regime():
-    """From 2026-10-01 a card of July has neither a service column nor the markets that began then: charged, and unknown."""
+    """
+    From 2026-10-01 a card of July has neither a service column nor the markets that began then: charged, and unknown.
+
+    What it does say is the most that a message costs.
+    """
     history = History(account(currency="EUR"))
     at = unix("2026-10-01")
     history.used(at, 1000)
@@ -157,7 +161,7 @@ async def test_a_card_that_outlives_its_regime():
 
     assert {
         "service": ("Germany", True, None, "unknown"),
-        "utility": ("Germany", True, utility, "exact"),
+        "utility": ("Germany", True, utility, "at-most"),
         "kazakh": ("Kazakhstan", True, None, "unknown"),
     } == said.decisions("market", "charged", "price", "price_bound")
     assert {"service": (True, None), "utility": (True, utility), "kazakh": (True, None)} == said.settles("charged", "price")
@@ -174,12 +178,26 @@ async def test_every_country_pays_its_market(sheet):
         history.template(at, name, "marketing", country.number(0))
     history.delivered(at, *listed)
     said = await history.replayed()
-    markets = {name: country.market(TODAY) for name, country in listed.items()}
+    costs = {name: cost(sheet, country, TODAY) for name, country in listed.items()}
 
-    assert {name: (market, sheet.price(market, "marketing")) for name, market in markets.items()} == said.decisions(
-        "market", "price"
+    assert {name: (country.market(TODAY), *costs[name]) for name, country in listed.items()} == said.decisions(
+        "market", "price", "price_bound"
     )
-    assert {name: (sheet.price(market, "marketing"),) for name, market in markets.items()} == said.settles("price")
+    assert {name: (price,) for name, (price, _) in costs.items()} == said.settles("price")
+
+
+def cost(sheet: Sheet, country: Country, day: dt.date) -> tuple[str | None, str]:
+    """
+    What a marketing message to a country costs, and how far that is known.
+
+    Of two markets that it may be in the dearer; and what a sheet from before the regime says is the most.
+    """
+    readings = [country.market(day), *filter(None, [country.perhaps(day)])]
+    prices = [sheet.price(market, "marketing") for market in readings]
+    if None in prices:
+        return None, "unknown"
+    certain = len(prices) == 1 and sheet.effective >= REGIME_OF_TODAY
+    return max(prices, key=Decimal), "exact" if certain else "at-most"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 from bills import BY_NUMBER, BY_WABA, CATEGORIES, ERAS, Bill, Lived, Message, live, told
-from rate_sheets import country_of, sheet_on
+from rate_sheets import Country, country_of, sheet_on
 from recorded import keep_ledger
 from redis import Redis
 from story import Json
@@ -47,14 +47,22 @@ def local_day(at: float, number: str) -> dt.date:
 
 
 def cell(said: Json, sent: Message) -> str | None:
-    """What the card of the day says of a settlement; the market is that of the day, too."""
-    day, currency = local_day(said["at"], sent.number), BY_NUMBER[sent.number].currency
-    market, sheet = market_of(said, sent), sheet_on(currency, day)
-    return sheet and sheet.price(market, COLUMN.get(said["category"], said["category"]))
+    """What the card of the day says of a settlement; the market is that of the day, too, and of two markets the dearer."""
+    day, country = local_day(said["at"], sent.number), recipients_country(said, sent)
+    sheet = sheet_on(BY_NUMBER[sent.number].currency, day)
+    if sheet is None:
+        return None
+    markets = [country.market(day), *filter(None, [country.perhaps(day)])]
+    prices = [sheet.price(market, COLUMN.get(said["category"], said["category"])) for market in markets]
+    return None if None in prices else max(prices, key=Decimal)
 
 
 def market_of(said: Json, sent: Message) -> str:
-    return country_of(said.get("recipient") or sent.to[0]).market(local_day(said["at"], sent.number))
+    return recipients_country(said, sent).market(local_day(said["at"], sent.number))
+
+
+def recipients_country(said: Json, sent: Message) -> Country:
+    return country_of(said.get("recipient") or sent.to[0])
 
 
 def delivered(lived: Lived) -> list[tuple[Json, Message]]:

@@ -477,6 +477,7 @@ phone_number_ids = ["1"]
 portfolio_id = "3"
 access_token = "token"
 direct_send = false
+marketing_on_messages = false
 [account.authentication_international]
 start_time = 2025-01-01T00:00:00Z
 primary_location = "DE"
@@ -487,6 +488,7 @@ language = "en"
 category = "utility"
 status = "APPROVED"
 max_price = "0.05"
+country_multipliers = { IN = "0.8" }
 [account.template.shape]
 named = true
 header = "TEXT"

@@ -177,12 +177,72 @@ def test_a_send_that_fails_twice_has_one_reason():
     assert mismatch("body", 0, 1) == found(sent(), template(both), Checks(header_format=False))
 
 
+OFFER = template(category=TemplateCategory.MARKETING, max_price=40_000)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "fails"),
+    [
+        pytest.param(OFFER, {}, ("max_price_on_messages", 131061), id="on /messages"),
+        pytest.param(OFFER, {"to_user_id": True}, ("max_price_on_messages", 131061), id="on /messages, to a user ID"),
+        pytest.param(OFFER, {"group": True}, ("max_price_on_messages", 131061), id="to a group"),
+        pytest.param(OFFER, {"marketing_api": True}, None, id="where it belongs"),
+        pytest.param(
+            OFFER, {"marketing_api": True, "to_user_id": True}, ("max_price_to_user_id", 131062), id="to a user ID there"
+        ),
+        pytest.param(template(category=TemplateCategory.MARKETING), {"to_user_id": True}, None, id="no max price"),
+        pytest.param(template(category=None, max_price=40_000), {}, ("max_price_on_messages", 131061), id="of no category yet"),
+        pytest.param(template(max_price=40_000), {}, None, id="of a category that has none"),
+        pytest.param(msgspec.structs.replace(OFFER, status=TemplateStatus.PAUSED), {}, None, id="paused, which is said instead"),
+    ],
+)
+def test_where_a_template_with_a_max_price_can_go(known, given, fails):
+    """To /marketing_messages and a phone number alone. Source: Meta's error codes, as of November 2026."""
+    finding = find(ALL, sent(**given), known)
+
+    assert fails == (finding and (finding.check, finding.refusal.code))
+
+
+MARKETING = template(category=TemplateCategory.MARKETING)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "fails"),
+    [
+        pytest.param(MARKETING, {}, True, id="on /messages"),
+        pytest.param(MARKETING, {"group": True}, True, id="to a group"),
+        pytest.param(OFFER, {}, True, id="with a max price"),
+        pytest.param(MARKETING, {"marketing_api": True}, False, id="on /marketing_messages"),
+        pytest.param(template(), {}, False, id="another category"),
+        pytest.param(template(category=None), {}, False, id="no category yet"),
+        pytest.param(
+            msgspec.structs.replace(MARKETING, status=TemplateStatus.PAUSED), {}, False, id="paused, which is said instead"
+        ),
+        pytest.param(None, {}, False, id="a template that nobody told us of"),
+    ],
+)
+def test_an_account_whose_marketing_goes_elsewhere(known, given, fails):
+    """131063 on /messages; its switch is the account's own, so no check has to be on for it."""
+    elsewhere = find(Checks(max_price_on_messages=False), sent(marketing_elsewhere=True, **given), known)
+    usual = find(Checks(max_price_on_messages=False), sent(**given), known)
+
+    assert (131063 if fails else None) == (elsewhere and elsewhere.refusal.code)
+    assert usual is None
+
+
+def test_what_is_known_of_metas_codes_on_max_prices():
+    """Those that no check predicts have their title too."""
+    assert {131061, 131062, 131063, 131064, 131065, 138038} <= TITLES.keys()
+
+
 FAILING = {
     "sender_is_recipient": (Given(recipient=US, sender=US), None),
     "authentication_to_user_id": (
         sent(body(TEXT), button(0, TEXT), to_user_id=True),
         template(CODED, TemplateCategory.AUTHENTICATION),
     ),
+    "max_price_on_messages": (sent(), OFFER),
+    "max_price_to_user_id": (sent(marketing_api=True, to_user_id=True), OFFER),
     "parameter_text": (sent(body(EMPTY)), template(ONE)),
     "header_format": (sent(), template(PHOTO)),
     "parameter_names": (sent(body(TEXT)), template(FRIENDLY)),

@@ -308,6 +308,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "reaction": {**TO, "type": "reaction", "reaction": {"message_id": f"wamid.{CANARY}", "emoji": CANARY}},
     "read receipt": {"messaging_product": "whatsapp", "status": "read", "message_id": f"wamid.{CANARY}"},
     "template": {**TO, "type": "template", "template": TEMPLATE},
+    "template with another max price": {
+        **TO,
+        "type": "template",
+        "template": TEMPLATE,
+        "bid_spec": {"per_message_bid_multiplier": 1.2500001, "bid_strategy": CANARY},
+    },
     "template with components": {**TO, "type": "template", "template": {**TEMPLATE, "components": COMPONENTS}},
     "template with unreadable components": {**TO, "type": "template", "template": {**TEMPLATE, "components": CANARY}},
     "a type of another year": {**TO, "type": f"{CANARY}", CANARY: {"body": CANARY}},

@@ -85,7 +85,9 @@ def test_completeness_says_what_is_there(path):
         ("INR", dt.date(2025, 9, 30), None),
         ("INR", dt.date(2026, 9, 30), dt.date(2025, 10, 1)),
         ("EUR", dt.date(2026, 7, 1), dt.date(2026, 7, 1)),
-        ("GBP", dt.date(2026, 10, 1), None),
+        ("GBP", dt.date(2026, 6, 30), None),
+        ("GBP", dt.date(2026, 10, 1), dt.date(2026, 7, 1)),
+        ("SGD", dt.date(2026, 10, 1), None),
         ("usd", dt.date(2026, 10, 1), None),
     ],
 )

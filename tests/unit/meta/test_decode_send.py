@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -301,3 +302,96 @@ def test_a_refusal_repeats_neither_content_nor_number(body):
     error = refusal(body)
 
     assert not any(secret in f"{error} {error.title} {error.details}" for secret in ("Secret", TO, "6505551234"))
+
+
+def bid(bid_spec: object) -> bytes:
+    """A marketing template's send with a `bid_spec`, as JSON or as the very text that stands for it."""
+    written = bid_spec if isinstance(bid_spec, str) else json.dumps(bid_spec)
+    template = json.dumps(ENVELOPE | {"type": "template", "template": CONTENT["template"]})
+    return f'{template[:-1]}, "bid_spec": {written}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("bid_spec", "millionths"),
+    [
+        ({"per_message_bid_multiplier": 1.5}, 1_500_000),
+        ({"per_message_bid_multiplier": "1.5"}, 1_500_000),
+        ({"per_message_bid_multiplier": 2}, 2_000_000),
+        ('{"per_message_bid_multiplier": 15e-1}', 1_500_000),
+        ('{"per_message_bid_multiplier": 1.0000001}', 1_000_001),
+        ('{"per_message_bid_multiplier": "0.00000000000001"}', 1),
+        ('{"per_message_bid_multiplier": 1e-09}', 1),
+        ('{"per_message_bid_multiplier": 1.0000000000000000000000000000000000000000001}', 1_000_001),
+        ('{"per_message_bid_multiplier": 1e+8}', 10**14),
+        ({"per_message_bid_multiplier": None}, None),
+        ({"bid_amount": 5000}, None),
+        ({}, None),
+        ("null", None),
+    ],
+)
+def test_a_multiplier_of_the_max_price(bid_spec, millionths):
+    """Read on /marketing_messages alone, in millionths and rounded up; without one there is none."""
+    assert (millionths, None) == (
+        decode_send(bid(bid_spec), marketing_api=True).bid_multiplier,
+        decode_send(bid(bid_spec)).bid_multiplier,
+    )
+
+
+@pytest.mark.parametrize(
+    "multiplier",
+    [
+        "0",
+        "0.0",
+        '"0"',
+        "-1",
+        '"-1.5"',
+        "true",
+        '"much"',
+        '""',
+        "[1.5]",
+        '{"a": 1}',
+        '"1e999999999"',
+        "1e-999999999",
+        "1e9",
+        '"NaN"',
+        '"Infinity"',
+        "9" * 5000,
+        f'"{"9" * 5000}"',
+    ],
+)
+def test_a_multiplier_is_a_positive_number(multiplier):
+    """Meta says so; whatever is none is refused before anything is multiplied by it."""
+    with pytest.raises(MalformedSend) as caught:
+        decode_send(bid(f'{{"per_message_bid_multiplier": {multiplier}}}'), marketing_api=True)
+
+    assert (100, "The parameter bid_spec.per_message_bid_multiplier must be a positive number below 1000000000.") == (
+        caught.value.code,
+        caught.value.details,
+    )
+
+
+@pytest.mark.parametrize("bid_spec", ["1.5", '"1.5"', "[]", "true"])
+def test_a_bid_is_an_object(bid_spec):
+    """A multiplier that stands elsewhere is no multiplier."""
+    with pytest.raises(MalformedSend) as caught:
+        decode_send(bid(bid_spec), marketing_api=True)
+
+    assert (100, "The parameter bid_spec must be an object.") == (caught.value.code, caught.value.details)
+
+
+def test_a_multiplier_in_a_form():
+    """Its object is a JSON string there, like any other."""
+    members = {"messaging_product": "whatsapp", "to": TO, "type": "template", "template": json.dumps(CONTENT["template"])}
+    body = urlencode(members | {"bid_spec": '{"per_message_bid_multiplier": 1.5}'}).encode()
+    send = decode_send(body, content_type="application/x-www-form-urlencoded", marketing_api=True)
+
+    assert 1_500_000 == send.bid_multiplier
+
+
+def test_two_multipliers_are_two_sends():
+    """One in the query and another in the body: Graph does not say which of them wins."""
+    query = urlencode({"bid_spec": '{"per_message_bid_multiplier": 9}'})
+    with pytest.raises(MalformedSend) as caught:
+        decode_send(bid({"per_message_bid_multiplier": 1.5}), query=query, marketing_api=True)
+
+    assert 100 == caught.value.code
