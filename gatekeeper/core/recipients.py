@@ -11,12 +11,17 @@ Source: Meta, "Business-scoped user IDs", copy of 2026-02-06, and its changelog 
 from __future__ import annotations
 
 import re
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import msgspec
 
 _PUNCTUATION = str.maketrans("", "", "+-().\u2010\u2011 \u00a0\t\n\r")
 _SHORTEST, _LONGEST = 5, 20
+# What nearly every send has under `to`. Source of the most digits: ITU-T, E.164, 6.2.1.
+_DIALLED = re.compile(r"\+?[1-9][0-9]{6,14}")
+_MOST_DIGITS = 15
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*\s*:")
+_TRUNK_ZERO = re.compile(r"[0-9][^0-9(]*\(\s*0\s*\)")
 # ISO country, a dot, and up to 128 alphanumerics; `.ENT.` marks one that several linked portfolios share.
 # Source: Meta, "Business-scoped user IDs", copy of 2026-02-06.
 _BSUID = re.compile(r"[A-Za-z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
@@ -42,6 +47,19 @@ class Exactness(IntEnum):
     NUMBER = 1
     PARENT = 2
     BSUID = 3
+
+
+class Undialable(StrEnum):
+    """Why a text is no phone number that can be sent to."""
+
+    SCHEME = "scheme"
+    CHAT_ID = "chat_id"
+    TRUNK_ZERO = "trunk_zero"
+    DOUBLE_ZERO = "double_zero"
+    NO_COUNTRY = "no_country"
+    OTHER_LETTERS = "other_letters"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -84,6 +102,33 @@ def digits(text: str) -> str | None:
     if not text.isdigit():
         text = text.translate(_PUNCTUATION)
     return text if _SHORTEST <= len(text) <= _LONGEST and text.isascii() and text.isdigit() else None
+
+
+def undialable(text: str) -> Undialable | None:
+    """
+    Say why *text* is no phone number that can be sent to; None: it may be one.
+
+    A number without a country code may be one, as Meta puts the business's own in front. Sources: Meta, "Send messages", copy of
+    2025-11-04, for what may stand between the digits; that 00 is refused since 2023-01: Whatsapp-Business-Cloud-Api-Net, issue 31.
+    """
+    if _DIALLED.fullmatch(text):
+        return None
+    if _SCHEME.match(text):
+        return Undialable.SCHEME
+    if "@" in text:
+        return Undialable.CHAT_ID
+    if _TRUNK_ZERO.search(text):
+        return Undialable.TRUNK_ZERO
+    bare = text.translate(_PUNCTUATION)
+    if bare and not (bare.isascii() and bare.isdigit()):
+        return Undialable.OTHER_LETTERS
+    if bare.startswith("00"):
+        return Undialable.DOUBLE_ZERO
+    if bare.startswith("0") and text.lstrip().startswith("+"):
+        return Undialable.NO_COUNTRY
+    if len(bare) < _SHORTEST:
+        return Undialable.TOO_SHORT
+    return Undialable.TOO_LONG if len(bare) > _MOST_DIGITS else None
 
 
 def too_long(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gatekeeper.core.checks import Component, Parameter
 from gatekeeper.meta.lenient import Json
+from gatekeeper.meta.parameters import NEEDS
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer
 from gatekeeper.meta.rewriting import LONGEST_PARAMETER, Written, as_template
@@ -20,7 +21,6 @@ from gatekeeper.meta.sends import (
     INVALID_PARAMETER,
     INVALID_VALUE,
     MISSING_PARAMETER,
-    NEEDS,
     UNSUPPORTED_TYPE,
     Kind,
     Send,
