@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gatekeeper.core.errors import ConfigError
 from gatekeeper.core.recipients import (
     Exactness,
     Link,
@@ -15,6 +16,7 @@ from gatekeeper.core.recipients import (
     exactness,
     is_bsuid,
     masked,
+    spellings,
     undialable,
 )
 
@@ -98,6 +100,32 @@ def test_what_is_a_bsuid(text, answer):
         ("556160000000", "5561960000000"),
         ("551132345678", "551132345678"),
         ("551152345678", "551152345678"),
+        # Ivory Coast: 01, 05 or 07 in front of what was a mobile of one of three networks; WhatsApp ids keep the old form.
+        ("2250101234567", "22501234567"),
+        ("22501234567", "22501234567"),
+        ("+225 05 04 12 34 56", "22504123456"),
+        ("2250504123456", "22504123456"),
+        ("+225 07 07 12 34 56", "22507123456"),
+        ("22507123456", "22507123456"),
+        ("2250789123456", "22589123456"),
+        ("2250103123456", "22503123456"),
+        ("2250546123456", "22546123456"),
+        ("2250701234567", "2250701234567"),
+        ("2250107123456", "2250107123456"),
+        ("2250120123456", "2250120123456"),
+        ("2252720123456", "2252720123456"),
+        ("225070712345", "225070712345"),
+        ("22507071234567", "22507071234567"),
+        # Benin: 01 in front of every number of eight digits.
+        ("2290197123456", "22997123456"),
+        ("+229 97 12 34 56", "22997123456"),
+        ("2290121123456", "22921123456"),
+        ("22901971234567", "22901971234567"),
+        ("229019712345", "229019712345"),
+        ("2290297123456", "2290297123456"),
+        # Neighbours of both have one spelling.
+        ("2280197123456", "2280197123456"),
+        ("22601234567", "22601234567"),
         # Everyone else has one spelling but for punctuation.
         ("+49 151 12345678", "4915112345678"),
         ("5712345678901", "5712345678901"),
@@ -272,3 +300,23 @@ def test_a_log_never_holds_a_whole_recipient(recipient, text):
 def test_what_cannot_be_dialled(text, why):
     """Meta takes spaces, hyphens, dots and brackets, and numbers without a country; nothing else may stand around the digits."""
     assert why is undialable(text)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (r"XX,52(1)(\d{10}),,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(5)1(\d{10}),,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(52)1,,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(52)1(\d{10}),a,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(52)1([),,x", "is no pattern: "),
+        (r"XX,(52)1(\d{10}),", "3 cells under 4 columns"),
+    ],
+)
+def test_a_mistake_in_the_table_of_spellings_is_named(row, said):
+    """By file and row."""
+    with pytest.raises(ConfigError) as caught:
+        spellings(f"iso2,spelling,between,source\n{row}\n")
+
+    assert str(caught.value).startswith("spellings.csv, row 2")
+    assert said in str(caught.value)
