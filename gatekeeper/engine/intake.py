@@ -15,7 +15,7 @@ from gatekeeper.core.accounts import Account
 from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
 from gatekeeper.core.policy import Policy
-from gatekeeper.core.recipients import Names
+from gatekeeper.core.recipients import Names, canonical
 from gatekeeper.core.reservation import Event
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import OPTED_OUT, WINDOW_CLOSED, Settlement, Settling, Word, plan_delivery, settle
@@ -161,8 +161,10 @@ class Intake:
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
 
     def _heard(self, event: _Heard, number: Number, batch: Batch) -> None:
-        """Something that a user did, or that was done with a user's thread."""
+        """Something that a user did, or that was done with a user's thread; nothing that bears our own number is either."""
         at = when(event.at, batch.now)
+        if event.wa_id and canonical(event.wa_id) == self._directory.own(number.phone_number_id):
+            return
         if isinstance(event, meta.SystemChange):
             batch.link(renamed(self._directory, number, event, said=at, now=batch.now))
             return

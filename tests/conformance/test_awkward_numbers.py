@@ -81,9 +81,9 @@ SETTLED = {
     "33639012345": "France",
     # Renumbered countries, in the old form and the new one.
     "22507123456": AFRICA,
-    "2250707123456": AFRICA,
+    "2250707123457": AFRICA,
     "22997123456": AFRICA,
-    "+229 01 97 12 34 56": AFRICA,
+    "+229 01 97 12 34 57": AFRICA,
     # Mobiles with two spellings.
     "5215512345678": "Mexico",
     "525512345679": "Mexico",
