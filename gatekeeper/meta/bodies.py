@@ -43,11 +43,10 @@ _AS_IT_IS = (b"7bit", b"8bit", b"binary")
 
 _MEMBERS = msgspec.json.Decoder(Members)
 _ANY = msgspec.json.Decoder()
-# A pair of surrogates, half of one, and any other escape: half an emoji is no text in UTF-8.
-_ESCAPE = re.compile(
-    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
-)
-_NO_LETTER = rb"\ufffd"
+# Half an emoji: one of two surrogates without the other, which is no text in UTF-8.
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_NO_LETTER, _BACKSLASH, _HELD = rb"\\ufffd", rb"\\", b"\0\0"
 
 
 class UnreadableBody(ValueError):  # noqa: N818  it names the body
@@ -169,7 +168,7 @@ def present(raw: msgspec.Raw | None) -> bool:
 def read(raw: msgspec.Raw) -> Any:
     """Read the value of a member; UnreadableBody when it is no JSON or a number out of range."""
     try:
-        return _decoded(_ANY, bytes(raw))
+        return _decoded(_ANY, raw)
     except (ValueError, RecursionError):
         raise UnreadableBody("A parameter cannot be read.") from None
 
@@ -183,8 +182,8 @@ def parsed(value: Any) -> Any:
     """Read the object or the list that a string holds as JSON, as Graph does where one is due; anything else stays as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return _decoded(_ANY, value.encode())
-        except (ValueError, RecursionError):
+            return read(msgspec.Raw(value.encode()))
+        except UnreadableBody:
             return value
     return value
 
@@ -192,19 +191,18 @@ def parsed(value: Any) -> Any:
 def read_object(raw: msgspec.Raw) -> Members | None:
     """Split a member into its own members; None when it is not an object."""
     try:
-        return _decoded(_MEMBERS, bytes(raw))
+        return _decoded(_MEMBERS, raw)
     except (ValueError, RecursionError):
         return None
 
 
 def read_nested_object(raw: msgspec.Raw) -> Members | None:
     """Do so, also where it is a string that holds the JSON of an object."""
-    text = bytes(raw)
-    if text.lstrip()[:1] != b'"':
+    if bytes(raw)[:1] != b'"':
         return read_object(raw)
     try:
-        return _decoded(_MEMBERS, _decoded(_ANY, text).encode())
-    except (ValueError, RecursionError):
+        return read_object(msgspec.Raw(read(raw).encode()))
+    except UnreadableBody:
         return None
 
 
@@ -245,18 +243,16 @@ def _part(section: bytes) -> Part:
     return Part(name, content, is_file)
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T:
+def _decoded(decoder: msgspec.json.Decoder[_T], text: bytes | msgspec.Raw) -> _T:
     """Decode JSON, half an emoji as a letter that means nothing; ValueError, RecursionError."""
     try:
         return decoder.decode(text)
     except ValueError:
-        if b"\\u" not in text:
+        text = bytes(text)
+        if b"\\u" not in text or b"\0" in text:
             raise
-        return decoder.decode(_ESCAPE.sub(_whole, text))
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    return _NO_LETTER if escape[2] else escape[0]
+        plain = text.replace(_BACKSLASH, _HELD)  # a backslash that is escaped begins no escape
+        return decoder.decode(_HALF.sub(_NO_LETTER, plain).replace(_HELD, _BACKSLASH))
 
 
 def _ways_of_form(given: Sequence[tuple[str, str | bytes]]) -> list[Members]:
@@ -265,7 +261,10 @@ def _ways_of_form(given: Sequence[tuple[str, str | bytes]]) -> list[Members]:
     bracketed = [(name, _text(value)) for name, value in given if "[" in name]
     if not bracketed:
         return [bare]
-    found, doubtful = nested(bracketed)
+    try:
+        found, doubtful = nested(bracketed)
+    except ValueError:
+        raise UnreadableBody("The form has too many parameters in brackets.") from None
     members = {**bare, **{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()}}
     doubtful |= {f"{name}[]": "" for name in found if name in bare}
     return [{**members, **{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in doubtful.items()}}, bare]

@@ -16,6 +16,7 @@ _NAME = re.compile(r"([^\s\[\].\0]+)((?:\[[^\s\[\]\0]*\])+)")
 _KEY = re.compile(r"\[([^\]]*)\]")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _DEEPEST = 64  # PHP drops what is nested deeper
+_MOST = 5_000  # brackets of a whole form: more than any message has, and no more than is read in a moment
 
 Leaf: TypeAlias = "str | Array"
 
@@ -44,14 +45,19 @@ def nested(fields: Iterable[tuple[str, str]]) -> tuple[dict[str, Any], dict[str,
     """
     Join the fields whose names have brackets into objects and lists, by the name in front of the brackets.
 
-    Second come the fields that only one way of reading a form takes so, under their names as they are written.
+    Second come the fields that only one way of reading a form takes so, under their names as they are written. ValueError: there
+    is too much of it.
     """
     found = Array()
     doubtful: dict[str, str] = {}
+    brackets = 0
     for name, value in fields:
-        split = _NAME.fullmatch(name)
-        keys = _KEY.findall(split[2]) if split else []
-        if split is None or len(keys) > _DEEPEST or not _put(found, [split[1], *keys], value):
+        depth = name.count("[")
+        brackets += min(depth, _DEEPEST)
+        if brackets > _MOST:
+            raise ValueError("too many brackets")
+        split = _NAME.fullmatch(name) if depth <= _DEEPEST else None
+        if split is None or not _put(found, [split[1], *_KEY.findall(split[2])], value):
             doubtful[name] = value
     return {name: value.plain() for name, value in found.items() if isinstance(value, Array)}, doubtful
 

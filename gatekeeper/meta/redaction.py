@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from gatekeeper.core.checks import Component, Parameter
 from gatekeeper.meta.lenient import Json
-from gatekeeper.meta.parameters import NEEDS
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer
 from gatekeeper.meta.rewriting import LONGEST_PARAMETER, Written, as_template
@@ -25,6 +24,7 @@ from gatekeeper.meta.sends import (
     Kind,
     Send,
 )
+from gatekeeper.meta.ways import NEEDS
 
 _DASH = "-"
 _OTHER = "other"

@@ -11,7 +11,7 @@ from gatekeeper.core.checks import TITLES, Component
 from gatekeeper.meta.addresses import faults
 from gatekeeper.meta.bodies import Members, UnreadableBody, parsed, present, read, read_nested, read_nested_object
 from gatekeeper.meta.components import read_components
-from gatekeeper.meta.parameters import NEEDS, PRODUCT, STRINGS, differ, ways
+from gatekeeper.meta.ways import NEEDS, PRODUCT, STRINGS, differ, ways
 
 INVALID_PARAMETER = 100
 MISSING_PARAMETER = 131008

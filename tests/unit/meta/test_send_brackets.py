@@ -237,3 +237,15 @@ def test_a_text_in_brackets_becomes_a_template():
 
     assert (TO, {"message_id": "w"}) == (body["to"], body["context"])
     assert [{"type": "body", "parameters": [{"type": "text", "text": "hi there"}]}] == body["template"]["components"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "fields", "refused"), [(5, 900, False), (6, 900, True), (64, 79, True), (64, 50, False), (9_000, 9, False)]
+)
+def test_a_form_has_no_more_brackets_than_any_message(depth, fields, refused):
+    """So that what it costs to read one stays small, however it is written."""
+    more = "&".join(f"x[{n}]{'[b]' * (depth - 1)}=1" for n in range(fields))
+    found = decoded(f"{urlencode(HEAD)}&type=text&text[body]=hi&{more}")
+
+    assert refused == isinstance(found, MalformedSend)
+    assert not refused or "too many parameters in brackets" in found.details
