@@ -11,7 +11,7 @@ import hashlib
 from functools import lru_cache
 
 from gatekeeper.core.markets import Markets
-from gatekeeper.core.recipients import canonical, is_bsuid
+from gatekeeper.core.recipients import canonical, is_bsuid, undialable
 
 _ROUNDS = 10  # as in NIST SP 800-38G, whose construction this is with another function
 _DIGEST = 16
@@ -49,7 +49,7 @@ class Pseudonyms:
         while rest:
             rest = self._permuted(rest, kept)
             found = kept + rest
-            if canonical(found) == found and self._markets.prefix(found) == prefix:
+            if canonical(found) == found and self._markets.prefix(found) == prefix and undialable(found) == undialable(number):
                 return found
         return number
 

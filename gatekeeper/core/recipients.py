@@ -10,27 +10,30 @@ Source: Meta, "Business-scoped user IDs", copy of 2026-02-06, and its changelog 
 
 from __future__ import annotations
 
+import functools
 import re
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import msgspec
 
+from gatekeeper.core.data import data_dir, read, rows
+from gatekeeper.core.errors import ConfigError
+
 _PUNCTUATION = str.maketrans("", "", "+-().\u2010\u2011 \u00a0\t\n\r")
 _SHORTEST, _LONGEST = 5, 20
+# What nearly every send has under `to`. Source of the most digits: ITU-T, E.164, 6.2.1.
+_DIALLED = re.compile(r"\+?[1-9][0-9]{6,14}")
+_MOST_DIGITS = 15
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*\s*:")
+_TRUNK_ZERO = re.compile(r"[0-9][^0-9(]*\(\s*0\s*\)")
 # ISO country, a dot, and up to 128 alphanumerics; `.ENT.` marks one that several linked portfolios share.
 # Source: Meta, "Business-scoped user IDs", copy of 2026-02-06.
 _BSUID = re.compile(r"[A-Za-z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
 _PARENT = ".ENT."
-# Countries where one mobile has two spellings: what is kept of one, and what goes between to make the other.
-# Source: Meta, "Send messages", copy of 2025-11-04: it may add or drop the extra prefix of a Brazilian or Mexican number.
-# Argentina's is seen in webhooks, while only the short form can be sent to. A Brazilian landline begins with 2 to 5 and has no twin;
-# in Mexico and Argentina the ten digits behind the prefix are one subscriber's, so a landline has a key of its own as well.
-_TWINS = {
-    "52": (re.compile(r"(52)1(\d{10})"), ""),
-    "54": (re.compile(r"(54)9(\d{10})"), ""),
-    "55": (re.compile(r"(55\d\d)([6-9]\d{7})"), "9"),
-}
-_CALLING_CODE = 2
+# Where one number has two spellings: one of them, of which two groups are kept, and what goes between these to make the other.
+SPELLINGS_FILE = "spellings.csv"
+_SPELLING = re.compile(r"\((\d\d)\d*(?:\\d)*\)[^()]*\([^()]+\)")
+_SORTED_BY = 2  # digits, as many as the shortest of these calling codes has
 _HEAD, _TAIL = 4, 2
 _LONGEST_OF_ALL = 512
 _MASKABLE = 10
@@ -42,6 +45,19 @@ class Exactness(IntEnum):
     NUMBER = 1
     PARENT = 2
     BSUID = 3
+
+
+class Undialable(StrEnum):
+    """Why a text is no phone number that can be sent to."""
+
+    SCHEME = "scheme"
+    CHAT_ID = "chat_id"
+    TRUNK_ZERO = "trunk_zero"
+    DOUBLE_ZERO = "double_zero"
+    NO_COUNTRY = "no_country"
+    OTHER_LETTERS = "other_letters"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -86,6 +102,33 @@ def digits(text: str) -> str | None:
     return text if _SHORTEST <= len(text) <= _LONGEST and text.isascii() and text.isdigit() else None
 
 
+def undialable(text: str) -> Undialable | None:
+    """
+    Say why *text* is no phone number that can be sent to; None: it may be one.
+
+    A number without a country code may be one, as Meta puts the business's own in front. Sources: Meta, "Send messages", copy of
+    2025-11-04, for what may stand between the digits; that 00 is refused since 2023-01: Whatsapp-Business-Cloud-Api-Net, issue 31.
+    """
+    if _DIALLED.fullmatch(text):
+        return None
+    if _SCHEME.match(text):
+        return Undialable.SCHEME
+    if "@" in text:
+        return Undialable.CHAT_ID
+    if _TRUNK_ZERO.search(text):
+        return Undialable.TRUNK_ZERO
+    bare = text.translate(_PUNCTUATION)
+    if bare and not (bare.isascii() and bare.isdigit()):
+        return Undialable.OTHER_LETTERS
+    if bare.startswith("00"):
+        return Undialable.DOUBLE_ZERO
+    if bare.startswith("0") and text.lstrip().startswith("+"):
+        return Undialable.NO_COUNTRY
+    if len(bare) < _SHORTEST:
+        return Undialable.TOO_SHORT
+    return Undialable.TOO_LONG if len(bare) > _MOST_DIGITS else None
+
+
 def too_long(text: str) -> bool:
     """Say whether *text* is longer than any name of Meta's, and than what is kept as one."""
     return len(text) > _LONGEST_OF_ALL
@@ -102,11 +145,32 @@ def canonical(text: str) -> str:
     if number is None:
         name = text.strip()
         return name[:2].upper() + name[2:] if is_bsuid(name) else name
-    twin = _TWINS.get(number[:_CALLING_CODE])
-    if twin is None:
-        return number
-    found = twin[0].fullmatch(number)
-    return f"{found[1]}{twin[1]}{found[2]}" if found else number
+    for spelling, between in _spellings().get(number[:_SORTED_BY], ()):
+        found = spelling.fullmatch(number)
+        if found is not None:
+            return f"{found[1]}{between}{found[2]}"
+    return number
+
+
+@functools.cache
+def _spellings() -> dict[str, list[tuple[re.Pattern[str], str]]]:
+    return spellings(read(data_dir("config") / SPELLINGS_FILE))
+
+
+def spellings(text: str) -> dict[str, list[tuple[re.Pattern[str], str]]]:
+    """Read the table of numbers with two spellings, by the digits that they begin with; ConfigError names the row."""
+    found: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+    for where, row in rows(text, SPELLINGS_FILE, "iso2", "spelling", "between", "source"):
+        shape = _SPELLING.fullmatch(row["spelling"])
+        if shape is None or not (row["between"].isdigit() or not row["between"]):
+            raise ConfigError(
+                f"{where}, spelling: {row['spelling']!r} is no pattern of a calling code and what is kept behind it"
+            )
+        try:
+            found.setdefault(shape[1], []).append((re.compile(row["spelling"], re.ASCII), row["between"]))
+        except re.error as fault:
+            raise ConfigError(f"{where}, spelling: {row['spelling']!r} is no pattern: {fault}") from None
+    return found
 
 
 def exactness(name: str) -> Exactness | None:

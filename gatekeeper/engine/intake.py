@@ -16,7 +16,7 @@ from gatekeeper.core.caching import remember
 from gatekeeper.core.effects import Effects
 from gatekeeper.core.errors import UnusableKeyError
 from gatekeeper.core.policy import Policy
-from gatekeeper.core.recipients import Names
+from gatekeeper.core.recipients import Names, canonical
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.settlement import Settled, Settlement, Settling, Word, plan_delivery, settle
@@ -219,8 +219,10 @@ class Intake:
         batch.add(calls.tell_meter(account.portfolio, meter, event.first - 1))
 
     def _heard(self, event: _Heard, number: Number, batch: Batch) -> None:
-        """Something that a user did, or that was done with a user's thread."""
+        """Something that a user did, or that was done with a user's thread; nothing that bears our own number is either."""
         at = when(event.at, batch.now)
+        if event.wa_id and canonical(event.wa_id) == self._directory.own(number.phone_number_id):
+            return
         if isinstance(event, meta.SystemChange):
             batch.link(renamed(self._directory, number, event, said=at, now=batch.now))
             return

@@ -9,13 +9,14 @@ from gatekeeper.meta.change import Change, Unreadable
 from gatekeeper.meta.events import AccountUpdate, Event, InternationalRate, PrimaryLocation, VolumeTier
 from gatekeeper.meta.lenient import child, children, integer, millis, text, word
 
+_PHONE_NUMBER = "phone_number"  # news of a number of the account may say no more than which one it is (Meta's changelog, 2026-10)
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def update(change: Change) -> Event:
     """Read news of the account."""
-    event = word(change.value.get("event"))
+    event = word(change.value.get("event")) or (_PHONE_NUMBER if _PHONE_NUMBER in change.value else None)
     if event is None:
         raise Unreadable("no event")
     return _KINDS.get(event, _other)(change)
@@ -61,7 +62,7 @@ def _tier(change: Change) -> Event:
 
 
 def _other(change: Change) -> Event:
-    event = word(change.value.get("event")) or ""
+    event = word(change.value.get("event")) or _PHONE_NUMBER
     return AccountUpdate(waba_id=change.waba_id, phone_number_id=change.phone_number_id, event=event.upper(), value=change.value)
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 import msgspec
 
 from gatekeeper.core.vocabulary import MICROS, money
-from gatekeeper.meta.bodies import present, read_object
+from gatekeeper.meta.bodies import present, read_nested_object
 from gatekeeper.meta.lenient import Json
 
 BID = "bid_spec"
@@ -27,7 +27,7 @@ def read_multiplier(bid_spec: msgspec.Raw | None) -> int | None:
     """Read the multiplier in millionths, rounded up; None: there is none. ValueError: it is no positive number."""
     if bid_spec is None or not present(bid_spec):
         return None
-    members = read_object(bid_spec)
+    members = read_nested_object(bid_spec)
     if members is None:
         raise ValueError(f"The parameter {BID} must be an object.")
     raw = members.get(MULTIPLIER)

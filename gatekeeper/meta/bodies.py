@@ -1,21 +1,25 @@
 """
 Own how the bytes of a send become members, in each content type that Graph takes.
 
-In a form the nested objects are JSON strings. A member that comes twice counts as it came last: PHP and Hack read it so, and so do
-our own parsers. A body that can be read in several ways has several readings, and whoever decides by them must see that they agree;
-a body of which no way of reading can be relied on has none.
+In a form the nested objects are JSON strings, or names with brackets. A member that comes twice counts as it came last: PHP and Hack
+read it so, and so do our own parsers. A body that can be read in several ways has several readings, and whoever decides by them must
+see that they agree; a body of which no way of reading can be relied on has none.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from gatekeeper.meta.brackets import nested
+
 Members = dict[str, msgspec.Raw]
+_T = TypeVar("_T")
 
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -38,6 +42,11 @@ _DISPOSED = re.compile(rb";\s*([\w*-]+)\s*=\s*(" + _VALUE + rb")")
 _AS_IT_IS = (b"7bit", b"8bit", b"binary")
 
 _MEMBERS = msgspec.json.Decoder(Members)
+_ANY = msgspec.json.Decoder()
+# Half an emoji: one of two surrogates without the other, which is no text in UTF-8.
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_NO_LETTER, _BACKSLASH, _HELD = rb"\\ufffd", rb"\\", b"\0\0"
 
 
 class UnreadableBody(ValueError):  # noqa: N818  it names the body
@@ -100,25 +109,32 @@ def readings(body: bytes, content_type: str) -> list[Members]:
         found = parts(body, form.boundary)
         plain = [part for part in found if not part.is_file]
         return [
-            _of_form([(part.name, part.content) for part in some]) for some in ([found, plain] if plain != found else [found])
+            way
+            for some in ([found, plain] if plain != found else [found])
+            for way in _ways_of_form([(part.name, part.content) for part in some])
         ]
     text = decoded(body)
     if form.is_form:
-        return [_of_form(fields(text))]
+        return _ways_of_form(fields(text))
     ways = []
     try:
-        ways.append(_MEMBERS.decode(text))
+        ways.append(_decoded(_MEMBERS, text.encode()))
     except (ValueError, RecursionError):
         if form.is_json or "=" not in text:
             raise UnreadableBody("The request body is not an object that can be read.") from None
     if not form.is_json and "=" in text:
-        ways.append(_of_form(fields(text)))
+        ways += _ways_of_form(fields(text))
     return ways
 
 
 def query_members(query: str) -> Members:
     """Read the query of a request as a form; what is no UTF-8 in it is replaced."""
-    return _of_form(parse_qsl(query, keep_blank_values=True, errors="replace"))
+    return query_readings(query)[0]
+
+
+def query_readings(query: str) -> list[Members]:
+    """Do so in every way in which a form may be read, the likeliest first."""
+    return _ways_of_form(parse_qsl(query, keep_blank_values=True, errors="replace"))
 
 
 def decoded(body: bytes) -> str:
@@ -152,16 +168,41 @@ def present(raw: msgspec.Raw | None) -> bool:
 def read(raw: msgspec.Raw) -> Any:
     """Read the value of a member; UnreadableBody when it is no JSON or a number out of range."""
     try:
-        return msgspec.json.decode(raw)
+        return _decoded(_ANY, raw)
     except (ValueError, RecursionError):
         raise UnreadableBody("A parameter cannot be read.") from None
+
+
+def read_nested(raw: msgspec.Raw) -> Any:
+    """Do so where an object or a list is due, which may come as a string that holds its JSON."""
+    return parsed(read(raw))
+
+
+def parsed(value: Any) -> Any:
+    """Read the object or the list that a string holds as JSON, as Graph does where one is due; anything else stays as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return read(msgspec.Raw(value.encode()))
+        except UnreadableBody:
+            return value
+    return value
 
 
 def read_object(raw: msgspec.Raw) -> Members | None:
     """Split a member into its own members; None when it is not an object."""
     try:
-        return _MEMBERS.decode(raw)
+        return _decoded(_MEMBERS, raw)
     except (ValueError, RecursionError):
+        return None
+
+
+def read_nested_object(raw: msgspec.Raw) -> Members | None:
+    """Do so, also where it is a string that holds the JSON of an object."""
+    if bytes(raw)[:1] != b'"':
+        return read_object(raw)
+    try:
+        return read_object(msgspec.Raw(read(raw).encode()))
+    except UnreadableBody:
         return None
 
 
@@ -202,8 +243,35 @@ def _part(section: bytes) -> Part:
     return Part(name, content, is_file)
 
 
-def _of_form(given: list[tuple[str, str]] | list[tuple[str, bytes]]) -> Members:
-    return {name: _raw(name, value) for name, value in given}
+def _decoded(decoder: msgspec.json.Decoder[_T], text: bytes | msgspec.Raw) -> _T:
+    """Decode JSON, half an emoji as a letter that means nothing; ValueError, RecursionError."""
+    try:
+        return decoder.decode(text)
+    except ValueError:
+        text = bytes(text)
+        if b"\\u" not in text or b"\0" in text:
+            raise
+        plain = text.replace(_BACKSLASH, _HELD)  # a backslash that is escaped begins no escape
+        return decoder.decode(_HALF.sub(_NO_LETTER, plain).replace(_HELD, _BACKSLASH))
+
+
+def _ways_of_form(given: Sequence[tuple[str, str | bytes]]) -> list[Members]:
+    """Read a form as PHP does, and as a server does to which a bracket is a letter."""
+    bare = {name: _raw(name, value) for name, value in given if "[" not in name}
+    bracketed = [(name, _text(value)) for name, value in given if "[" in name]
+    if not bracketed:
+        return [bare]
+    try:
+        found, doubtful = nested(bracketed)
+    except ValueError:
+        raise UnreadableBody("The form has too many parameters in brackets.") from None
+    members = {**bare, **{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()}}
+    doubtful |= {f"{name}[]": "" for name in found if name in bare}
+    return [{**members, **{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in doubtful.items()}}, bare]
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _raw(name: str, value: str | bytes) -> msgspec.Raw:

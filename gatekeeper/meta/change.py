@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gatekeeper.core.recipients import canonical
 from gatekeeper.meta.lenient import Json, Text, text
 
 
@@ -42,6 +43,7 @@ class Change(msgspec.Struct, kw_only=True):
     contacts: list[Who]
     index: int = 0
     count: int = 1
+    _own: str | None = None
     _by_name: dict[str, Who] | None = None
     _numbers_only: bool | None = None
 
@@ -66,6 +68,14 @@ class Change(msgspec.Struct, kw_only=True):
             number, parent = number or contact.wa_id, parent or other
         # What became of a message to a parent id names that id as the recipient's.
         return Who(number, own or (user if user != parent else None), parent)
+
+    def is_ours(self, number: str | None) -> bool:
+        """Whether a number is the business's own, in any spelling: what comes from it is an echo."""
+        if not number or not self.own_number:
+            return False
+        if self._own is None:
+            self._own = canonical(self.own_number)
+        return canonical(number) == self._own
 
     def _tells_no_id(self) -> bool:
         """Whether no contact tells more than a number."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gatekeeper.core.checks import Component, Parameter
-from gatekeeper.meta.bodies import UnreadableBody, present, read
+from gatekeeper.meta.bodies import UnreadableBody, parsed, present, read_nested
 from gatekeeper.meta.lenient import Json, integer, word
 
 _TEXT = "text"
@@ -31,10 +31,10 @@ def read_components(raw: msgspec.Raw | None) -> tuple[Component, ...] | None:
     if raw is None or not present(raw):
         return ()
     try:
-        listed = read(raw)
+        listed = _objects(read_nested(raw))
     except UnreadableBody:
         return None
-    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+    if listed is None:
         return None
     found = tuple(_component(item) for item in listed)
     return found if all(component.kind for component in found) else None
@@ -49,9 +49,15 @@ def _component(item: Json) -> Component:
 def _parameters(listed: Any) -> tuple[Parameter, ...] | None:
     if listed is None:
         return ()
-    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-        return None
-    return tuple(_parameter(item) for item in listed)
+    found = _objects(parsed(listed))
+    return None if found is None else tuple(_parameter(item) for item in found)
+
+
+def _objects(listed: Any) -> list[Json] | None:
+    """The objects of a list, each of which may be a string that holds its JSON; None: it is no list of objects."""
+    items = [parsed(item) for item in listed] if isinstance(listed, list) else [None]
+    found = [item for item in items if isinstance(item, dict)]
+    return found if len(found) == len(items) else None
 
 
 def _parameter(item: Json) -> Parameter:

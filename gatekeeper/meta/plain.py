@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gatekeeper.core.recipients import is_bsuid, too_long
+from gatekeeper.core.recipients import too_long, undialable
 from gatekeeper.meta.bodies import UnreadableBody, form_of
 from gatekeeper.meta.components import read_components
 from gatekeeper.meta.sends import Kind, Send
@@ -58,7 +58,7 @@ def plain_send(body: bytes, *, content_type: str, query: str, marketing_api: boo
     except (ValueError, RecursionError):
         return None
     to = message.to
-    if not to.strip() or too_long(to) or is_bsuid(to.strip()):
+    if undialable(to) is not None or too_long(to):
         return None
     if message.type == "template":
         return _template(message.template, to, marketing_api=marketing_api) if message.template else None

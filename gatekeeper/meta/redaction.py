@@ -21,11 +21,11 @@ from gatekeeper.meta.sends import (
     INVALID_PARAMETER,
     INVALID_VALUE,
     MISSING_PARAMETER,
-    NEEDS,
     UNSUPPORTED_TYPE,
     Kind,
     Send,
 )
+from gatekeeper.meta.ways import NEEDS
 
 _DASH = "-"
 _OTHER = "other"

@@ -6,7 +6,17 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from gatekeeper.meta.bodies import Members, UnreadableBody, decoded, query_members, read, read_object, readings, spelled
+from gatekeeper.meta.bodies import (
+    Members,
+    UnreadableBody,
+    decoded,
+    query_members,
+    read,
+    read_nested_object,
+    read_object,
+    readings,
+    spelled,
+)
 
 JSON = "application/json"
 _REPLACED = ("type", "text", "category")
@@ -115,6 +125,6 @@ def _is_json(raw: msgspec.Raw) -> bool:
 
 def _text(members: Members) -> str | None:
     raw = members.get("text")
-    content = read_object(raw) if raw is not None else None
+    content = read_nested_object(raw) if raw is not None else None
     body = read(content["body"]) if content and "body" in content else None
     return " ".join(body.split()) if isinstance(body, str) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatekeeper.meta.change import Change, Unreadable, Who, digits, named
+from gatekeeper.meta.change import Change, Unreadable, Who, named
 from gatekeeper.meta.events import (
     Call,
     Conversation,
@@ -18,6 +18,8 @@ from gatekeeper.meta.events import (
 from gatekeeper.meta.lenient import Json, child, children, first, integer, millis, text, word
 
 UNKNOWN_TYPE = "unknown"
+# Our own name of a type: `config/platform.toml` has it among those that open no window.
+AUTOMATIC_REPLY = "automatic_call_permission_reply"
 
 _LONGEST_WISH = 40
 _WISHES: dict[Any, tuple[str, ...]] = {
@@ -30,7 +32,13 @@ _GROUP_MEMBERS = frozenset({"group_id", "recipient_participant_id", "participant
 
 
 def inbound(change: Change, message: Json) -> Event:
-    """Read a message of a user; what WhatsApp itself says about the user comes in the same place."""
+    """
+    Read a message of a user; what WhatsApp itself says about the user comes in the same place.
+
+    A message from the business's own number is an echo of one of ours, and says nothing of a user.
+    """
+    if change.is_ours(text(message.get("from"))):
+        return Ignored(waba_id=change.waba_id, phone_number_id=change.phone_number_id, field=change.field)
     if message.get("type") == "system":
         return _system_change(change, message)
     group_id, kind = text(message.get("group_id")), text(message.get("type"))
@@ -50,12 +58,17 @@ def inbound(change: Change, message: Json) -> Event:
         user_id=who.user_id,
         parent_user_id=who.parent_user_id,
         group_id=group_id,
-        type=kind or UNKNOWN_TYPE,
+        type=AUTOMATIC_REPLY if _is_automatic(message) else kind or UNKNOWN_TYPE,
         from_ad="referral" in message and word(child(message, "referral").get("source_type")) == "ad",
         standby=change.field == "standby",
         own_number=change.own_number,
         wish=_wish(message, kind),
     )
+
+
+def _is_automatic(message: Json) -> bool:
+    """Whether it is an answer to a request to call that no user gave: WhatsApp gives one after calls that were not taken."""
+    return word(child(child(message, "interactive"), "call_permission_reply").get("response_source")) == "automatic"
 
 
 def _wish(message: Json, kind: str | None) -> str:
@@ -107,14 +120,12 @@ def call(change: Change, item: Json) -> Event:
     """
     Read an event of a call: the end of one names its beginning, and news of its recording is none.
 
-    Meta leaves out the direction at times; then our own number tells who called.
+    A call from our own number is ours, whatever is said of its direction; that may be left out.
     """
     if word(item.get("event")) not in _CALLING:
         return Ignored(waba_id=change.waba_id, phone_number_id=change.phone_number_id, field=change.field)
-    ours = digits(change.own_number)
-    by_us = bool(ours) and digits(text(item.get("from"))) == ours
-    by_user = word(item.get("direction")) != "business_initiated" if item.get("direction") else not by_us
-    user = "to" if by_us or not by_user else "from"
+    by_user = word(item.get("direction")) != "business_initiated" and not change.is_ours(text(item.get("from")))
+    user = "from" if by_user else "to"
     return _call(
         change,
         who=change.who(

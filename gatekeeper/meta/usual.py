@@ -139,7 +139,7 @@ def _read(value: _Value, waba_id: str, found: list[Event]) -> None:
 def _inbound(change: Change, message: _Message) -> Event:
     kind, at = message.type, _millis(message.timestamp)
     usual = message.group_id is message.system is message.referral is message.button is message.interactive is _NOTHING
-    if not usual or at is None or kind == _SYSTEM:
+    if not usual or at is None or kind == _SYSTEM or change.is_ours(message.from_):
         return traffic.inbound(change, _item(message))
     who = change.completed(message.from_, message.from_user_id, message.from_parent_user_id)
     if not who.known:

@@ -40,6 +40,7 @@ from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.sockets import BACKLOG, listening, url_of
 from gatekeeper.server.templates import Rounds, TemplateReader
+from gatekeeper.server.thread_control import ThreadControl
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.server.workers import place
@@ -149,7 +150,7 @@ async def running(
         listener = Listener(
             sends,
             Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now),
-            SideDoors(sends, upstream, settings.server.max_body),
+            ThreadControl(SideDoors(sends, upstream, settings.server.max_body), engine, log, now),
             held,
             settings.webhook.path,
             log,

@@ -17,7 +17,7 @@ from gatekeeper.server.holding import Held
 from gatekeeper.server.http import BrokenOff, Whole
 from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.server.send import Sends
-from gatekeeper.server.side_doors import SideDoors
+from gatekeeper.server.thread_control import ThreadControl
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.telemetry import FAULT
 
@@ -42,7 +42,7 @@ class Listener:
         self,
         sends: Sends,
         webhooks: Webhooks,
-        side_doors: SideDoors,
+        side_doors: ThreadControl,
         held: Held,
         webhook_path: str,
         log: Any,

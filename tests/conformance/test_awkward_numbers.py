@@ -67,6 +67,11 @@ SETTLED = {
     # Neighbours of Kosovo, and of the French departments, that are listed.
     "381601234567": EUROPE,
     "33639012345": "France",
+    # Renumbered countries, in the old form and the new one.
+    "22507123456": AFRICA,
+    "2250707123457": AFRICA,
+    "22997123456": AFRICA,
+    "+229 01 97 12 34 57": AFRICA,
     # Mobiles with two spellings.
     "5215512345678": "Mexico",
     "525512345679": "Mexico",
@@ -191,7 +196,7 @@ async def test_the_number_that_meta_names_is_billed(dialled, answered, market):
     assert sheet_on("USD", dt.date(2026, 10, 13)).price(market, "marketing") == said.settled["s"].price
 
 
-@pytest.mark.parametrize("to", ["0041791234567", "01512345678", "+0 151 2345678"])
+@pytest.mark.parametrize("to", ["01512345678", "(0)151 2345678", "0 151 23 45 67 8"])
 async def test_a_number_without_its_country_has_no_price(to):
     """No calling code begins with 0: it goes out, and what it costs is not made up."""
     history, at = History(), unix("2026-10-13")

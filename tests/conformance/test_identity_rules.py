@@ -27,6 +27,12 @@ SAME = [
     pytest.param("554188887777", "+5541988887777", id="Brazil: without and with the ninth digit"),
     pytest.param("5541988887777", "+554188887777", id="Brazil: with and without the ninth digit"),
     pytest.param("554167771234", "5541967771234", id="Brazil: a mobile that begins with 6"),
+    pytest.param("22501234567", "+225 01 01 23 45 67", id="Ivory Coast: old and new form, Moov"),
+    pytest.param("22505123456", "+2250505123456", id="Ivory Coast: old and new form, MTN"),
+    pytest.param("22507123456", "2250707123456", id="Ivory Coast: old and new form, Orange"),
+    pytest.param("2250748123456", "+225 48 12 34 56", id="Ivory Coast: new and old form"),
+    pytest.param("22997123456", "+229 01 97 12 34 56", id="Benin: old and new form"),
+    pytest.param("2290161123456", "22961123456", id="Benin: new and old form"),
 ]
 DIFFERENT = [
     pytest.param("554133334444", "5541933334444", id="Brazil: a landline has no ninth digit"),
@@ -38,6 +44,11 @@ DIFFERENT = [
     pytest.param("16315551234", "16315551235", id="another number"),
     pytest.param("525512345678", "5255123456789", id="Mexico: one digit more"),
     pytest.param("4915112345678", "49915112345678", id="Germany has no twin"),
+    pytest.param("2250101234567", "2250701234567", id="Ivory Coast: another network's number"),
+    pytest.param("22507123456", "2250507123456", id="Ivory Coast: a new number of another network"),
+    pytest.param("22520123456", "2250120123456", id="Ivory Coast: what was a landline"),
+    pytest.param("22997123456", "2290297123456", id="Benin: another prefix"),
+    pytest.param("22897123456", "2280197123456", id="Togo was not renumbered"),
     pytest.param("US.13491208655302741918", "US.13491208655302741919", id="another id"),
 ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from story import ONE, OTHER_USER, OWN_NUMBER, TWO, USER, Story, h, message
+from story import GROUP, ONE, OTHER_USER, OWN_NUMBER, TWO, USER, Story, h, message
 
 from gatekeeper.core.vocabulary import Mode
 from gatekeeper.settings import Policy
@@ -276,6 +276,75 @@ async def test_a_message_on_standby_opens_it(story):
     await story.wrote(h(0), field="standby")
 
     assert [True, False] == [await is_open(story, h(24) - 1), await is_open(story, h(24))]
+
+
+# ------------------------------------------------------------------------------------------------------ echoes of our own number
+
+OWN_SPELLINGS = [OWN_NUMBER, "+1 (555) 078-3881", "1-555-078-3881"]
+
+
+@pytest.mark.parametrize("field", ["messages", "standby"])
+@pytest.mark.parametrize("own", OWN_SPELLINGS)
+async def test_an_echo_of_our_own_number_opens_nothing(ledger, own, field):
+    """Signed or not, an item whose `from` is the business's own number is an echo: no window, no free entry, no thread moves."""
+    story = Story(ledger, "2026-10-13", takes_threads=False)
+    await story.clicked(h(0), own, field=field)
+    await story.wrote(h(0), own, field=field, group_id=GROUP)
+    sends = [await story.text(h(1)), await story.template(h(1), "marketing"), await story.group_text(h(1))]
+
+    assert [131047, None, 131047] == [sent.blocked for sent in sends]
+    assert ("charged_message", None) == sends[1].of("reason", "free_entry_expires")
+
+
+@pytest.mark.parametrize("own", OWN_SPELLINGS)
+async def test_an_echo_links_no_names(story, own):
+    """Who stands beside it is whom we wrote to: their id is no name of our number, nor of each other."""
+    contacts = [{"wa_id": USER, "user_id": "DE.1349"}]
+    await story.webhook(h(0), "messages", {"contacts": contacts, "messages": [story.message(h(0), own, from_user_id="DE.1349")]})
+    await story.wrote(h(1), USER)
+
+    assert await is_open(story, h(2))
+    assert not await is_open(story, h(2), None, body={"recipient": "DE.1349"})
+
+
+@pytest.mark.parametrize("own", OWN_SPELLINGS)
+async def test_an_echo_is_known_by_what_was_heard_of_the_number(story, own):
+    """The metadata may lack our number; an earlier webhook had it."""
+    value = {"metadata": {"phone_number_id": ONE}, "contacts": [{"wa_id": USER, "user_id": "DE.1349"}]}
+    call = {"id": "wacid.x", "from": own, "to": USER, "event": "connect", "timestamp": str(story.unix(h(2)))}
+    await story.wrote(h(0), OTHER_USER)
+    await story.post(h(1), "messages", {**value, "messages": [story.message(h(1), own)]})
+    await story.post(h(2), "calls", {**value, "calls": [call]})
+    open_to = [await is_open(story, h(3), USER), await is_open(story, h(3), None, body={"recipient": "DE.1349"})]
+
+    assert [False, False] == open_to
+
+
+@pytest.mark.parametrize("direction", ["USER_INITIATED", None])
+@pytest.mark.parametrize("own", OWN_SPELLINGS)
+async def test_a_call_from_our_own_number_opens_nothing(story, own, direction):
+    """Whatever is said of its direction."""
+    await story.called(h(0), own, to=USER, direction=direction)
+
+    assert not await is_open(story, h(1))
+
+
+@pytest.mark.parametrize(("source", "opens"), [("automatic", False), ("user_action", True), (None, True)])
+async def test_a_permission_to_call_that_no_user_gave_opens_nothing(story, source, opens):
+    """WhatsApp gives it by itself after four calls that were not taken (Meta's changelog of 2026-10)."""
+    reply = {"response": "accept", "response_source": source}
+    await story.wrote(h(0), type="interactive", interactive={"type": "call_permission_reply", "call_permission_reply": reply})
+
+    assert opens == await is_open(story, h(1))
+
+
+async def test_user_actions_open_nothing(story):
+    """They come where messages come, and are none."""
+    actions = {"user_actions": [{"from": USER, "timestamp": str(story.unix(h(0)))}]}
+    await story.webhook(h(0), "messages", {"contacts": [{"wa_id": USER}], **actions})
+    await story.wrote(h(0), type="user_actions")
+
+    assert not await is_open(story, h(1))
 
 
 # --------------------------------------------------------------------------------------------------------- when Meta disagrees

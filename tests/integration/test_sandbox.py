@@ -448,7 +448,7 @@ async def test_a_read_receipt_succeeds_and_sends_nothing(world, path):
 REFUSED = {
     "no JSON": ("messages", {"data": b"{"}, 400, 100),
     "no recipient": ("messages", {"json": {"messaging_product": "whatsapp", "type": "text", "text": {"body": "x"}}}, 400, 100),
-    "no number": ("messages", {"json": {**TEXT, "to": "somebody"}}, 400, 100),
+    "no number": ("messages", {"json": {**TEXT, "to": "somebody"}}, 400, 131009),
     "no text": ("messages", {"json": {**TEXT, "text": {}}}, 400, 131008),
     "a type of users": ("messages", {"json": {**TEXT, "type": "system"}}, 400, 131051),
     "unknown template": ("messages", {"json": template("nothing")}, 404, 132001),

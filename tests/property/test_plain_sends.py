@@ -34,6 +34,16 @@ WORDS = [
     BSUID,
     f" {BSUID} ",
     "x" * 600,
+    *[
+        "00491511234567",
+        "+49 (151) 123-4567",
+        "+49 (0)151 1234567",
+        "tel:+491511234567",
+        "491511234567@c.us",
+        "+",
+        "1234",
+        "9" * 16,
+    ],
 ]
 OBJECTS = [{}, [], {"body": ""}, {"body": 1}, {"name": " "}, {"name": "a", "language": "en"}, {"message_id": "m"}]
 ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(WORDS), st.sampled_from(OBJECTS))

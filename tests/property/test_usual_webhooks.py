@@ -43,7 +43,20 @@ NAMES = {
 }
 ABSENT = object()
 WORDS = ["", " ", "x", "é", "\ud83d", "NaN", "text", "button", "system", "Group", "individual", "read", "1750030000.5"]
-WORDS += [PHONE, f"+{PHONE}", OTHER, BSUID, PARENT, "x" * 64, "x" * 65, "9" * 20, "y" * 4096, "y" * 4097]
+WORDS += [
+    "15550783881",
+    "+1 (555) 078-3881",
+    PHONE,
+    f"+{PHONE}",
+    OTHER,
+    BSUID,
+    PARENT,
+    "x" * 64,
+    "x" * 65,
+    "9" * 20,
+    "y" * 4096,
+    "y" * 4097,
+]
 OBJECTS = [{}, [], [{}], [{"code": 131047}], {"body": "stop"}, {"body": "x" * 41}, {"body": 1}, {"body": None}, {"": "stop"}]
 OBJECTS += [
     {"source_type": "ad"},

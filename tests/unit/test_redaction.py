@@ -390,7 +390,8 @@ def other(send: Send) -> Any:
 @pytest.mark.parametrize("name", ["4915112345678", "+52 1 55 1234 5678", "Y2FwaV9ncm91cDo", "anything"])
 def test_a_sends_recipient_has_the_pseudonym_that_webhooks_have(name):
     """Of whatever spelling, so that a thread is a thread."""
-    send = decode_send(json.dumps({**BODIES["text"], "to": name}).encode())
+    kind = "individual" if name[-1].isdigit() else "group"
+    send = decode_send(json.dumps({**BODIES["text"], "to": name, "recipient_type": kind}).encode())
 
     assert names().recipient(canonical(name)) == kept_send(send, names())["to"]
 

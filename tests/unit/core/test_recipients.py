@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from gatekeeper.core.recipients import Exactness, Link, Names, answered, canonical, digits, exactness, is_bsuid, masked
+from gatekeeper.core.errors import ConfigError
+from gatekeeper.core.recipients import (
+    Exactness,
+    Link,
+    Names,
+    Undialable,
+    answered,
+    canonical,
+    digits,
+    exactness,
+    is_bsuid,
+    masked,
+    spellings,
+    undialable,
+)
 
 NUMBER, WA_ID, BSUID, PARENT = "41988887777", "5541988887777", "BR.13491208655302741918", "BR.ENT.11815799212886844830"
 OLD_PARENT = "BR.11815799212886844830"  # as Meta wrote one at first
@@ -86,6 +100,32 @@ def test_what_is_a_bsuid(text, answer):
         ("556160000000", "5561960000000"),
         ("551132345678", "551132345678"),
         ("551152345678", "551152345678"),
+        # Ivory Coast: 01, 05 or 07 in front of what was a mobile of one of three networks; WhatsApp ids keep the old form.
+        ("2250101234567", "22501234567"),
+        ("22501234567", "22501234567"),
+        ("+225 05 04 12 34 56", "22504123456"),
+        ("2250504123456", "22504123456"),
+        ("+225 07 07 12 34 56", "22507123456"),
+        ("22507123456", "22507123456"),
+        ("2250789123456", "22589123456"),
+        ("2250103123456", "22503123456"),
+        ("2250546123456", "22546123456"),
+        ("2250701234567", "2250701234567"),
+        ("2250107123456", "2250107123456"),
+        ("2250120123456", "2250120123456"),
+        ("2252720123456", "2252720123456"),
+        ("225070712345", "225070712345"),
+        ("22507071234567", "22507071234567"),
+        # Benin: 01 in front of every number of eight digits.
+        ("2290197123456", "22997123456"),
+        ("+229 97 12 34 56", "22997123456"),
+        ("2290121123456", "22921123456"),
+        ("22901971234567", "22901971234567"),
+        ("229019712345", "229019712345"),
+        ("2290297123456", "2290297123456"),
+        # Neighbours of both have one spelling.
+        ("2280197123456", "2280197123456"),
+        ("22601234567", "22601234567"),
         # Everyone else has one spelling but for punctuation.
         ("+49 151 12345678", "4915112345678"),
         ("5712345678901", "5712345678901"),
@@ -200,3 +240,83 @@ def test_a_link_is_as_exact_as_the_name_that_it_leads_to(thread):
 def test_a_log_never_holds_a_whole_recipient(recipient, text):
     """The first four and the last two characters are shown, and nothing of a name too short to hide the rest."""
     assert text == masked(recipient)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("4915112345678", None),
+        ("+4915112345678", None),
+        ("+1 (631) 555-1234", None),
+        ("1.631.555.1234", None),
+        (" +49\u00a0151\u20101234\u20115678\n", None),
+        ("1 (631) 555-1234", None),
+        ("0151 2345678", None),
+        ("(0151) 2345678", None),
+        ("12345", None),
+        ("123456789012345", None),
+        ("+39 06 698 12345", None),
+        ("tel:+4915112345678", Undialable.SCHEME),
+        ("TEL: 4915112345678", Undialable.SCHEME),
+        ("whatsapp:+4915112345678", Undialable.SCHEME),
+        (" whatsapp : 4915112345678", Undialable.SCHEME),
+        ("sms:4915112345678", Undialable.SCHEME),
+        ("https://wa.me/4915112345678", Undialable.SCHEME),
+        ("tel:00491511234567@c.us", Undialable.SCHEME),
+        ("4915112345678@s.whatsapp.net", Undialable.CHAT_ID),
+        ("4915112345678@c.us", Undialable.CHAT_ID),
+        ("120363041234567890@g.us", Undialable.CHAT_ID),
+        ("+33 (0)6 12 34 56 78", Undialable.TRUNK_ZERO),
+        ("+33(0)612345678", Undialable.TRUNK_ZERO),
+        ("+44 ( 0 ) 20 7946 0018", Undialable.TRUNK_ZERO),
+        ("33-(0)6 12 34 56 78", Undialable.TRUNK_ZERO),
+        ("0033 (0)6 12 34 56 78", Undialable.TRUNK_ZERO),
+        ("0033612345678", Undialable.DOUBLE_ZERO),
+        ("00 33 6 12 34 56 78", Undialable.DOUBLE_ZERO),
+        ("(00)33612345678", Undialable.DOUBLE_ZERO),
+        ("+0033612345678", Undialable.DOUBLE_ZERO),
+        ("+ 00 33 612345678", Undialable.DOUBLE_ZERO),
+        ("+0 151 2345678", Undialable.NO_COUNTRY),
+        ("Ann", Undialable.OTHER_LETTERS),
+        ("+49 151 CALLNOW", Undialable.OTHER_LETTERS),
+        ("+4915112345678x", Undialable.OTHER_LETTERS),
+        ("+4915112345678, +4915112345679", Undialable.OTHER_LETTERS),
+        ("+49/151/12345678", Undialable.OTHER_LETTERS),
+        ("\u202a+4915112345678\u202c", Undialable.OTHER_LETTERS),
+        ("\u0664\u0669\u0661\u0665\u0661\u0661\u0662\u0663\u0664\u0665\u0666", Undialable.OTHER_LETTERS),
+        ("\uff0b4915112345678", Undialable.OTHER_LETTERS),
+        ("49151\ufffd1234567", Undialable.OTHER_LETTERS),
+        ("US.1", Undialable.OTHER_LETTERS),
+        ("", Undialable.TOO_SHORT),
+        ("+", Undialable.TOO_SHORT),
+        ("+ ()", Undialable.TOO_SHORT),
+        ("1", Undialable.TOO_SHORT),
+        ("+49", Undialable.TOO_SHORT),
+        ("1234", Undialable.TOO_SHORT),
+        ("1234567890123456", Undialable.TOO_LONG),
+        ("+4915112345678 +4915112345679", Undialable.TOO_LONG),
+    ],
+)
+def test_what_cannot_be_dialled(text, why):
+    """Meta takes spaces, hyphens, dots and brackets, and numbers without a country; nothing else may stand around the digits."""
+    assert why is undialable(text)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (r"XX,52(1)(\d{10}),,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(5)1(\d{10}),,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(52)1,,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(52)1(\d{10}),a,x", "is no pattern of a calling code and what is kept behind it"),
+        (r"XX,(52)1([),,x", "is no pattern: "),
+        (r"XX,(52)1(\d{10}),", "3 cells under 4 columns"),
+    ],
+)
+def test_a_mistake_in_the_table_of_spellings_is_named(row, said):
+    """By file and row."""
+    with pytest.raises(ConfigError) as caught:
+        spellings(f"iso2,spelling,between,source\n{row}\n")
+
+    assert str(caught.value).startswith("spellings.csv, row 2")
+    assert said in str(caught.value)

@@ -197,7 +197,7 @@ def test_the_marketing_api_is_remembered():
         (message("text", to=True), 131009, "to"),
         (message("text", to=-5), 131009, "to"),
         (message("text", to=0), 131009, "to"),
-        (message("text", to=1.5), 131009, "to"),
+        (message("text", to=4915112345678.5), 131009, "to"),
         (message("text", to=[TO]), 131009, "to"),
         (message("text", recipient=5), 131009, "recipient"),
         (message("text", recipient_type="everyone"), 100, "recipient_type"),
@@ -237,6 +237,9 @@ def test_the_marketing_api_is_remembered():
         (message("text", to=BSUID), 131009, "into recipient"),
         (message("template", to=f" {BSUID.lower()} ", recipient=BSUID), 131009, "into recipient"),
         (message("text", to="US.ENT.11815799212886844830"), 131009, "into recipient"),
+        (message("text", to=["1", "2"]), 131009, "to"),
+        (message("text", to="00491511234567"), 131009, "to"),
+        (message("text", to=None, recipient="tel:+491511234567"), 131009, "recipient"),
         *[({**ENVELOPE, "type": type_, type_: {"payload": "x"}}, 131051, "type") for type_ in INBOUND_ONLY],
     ],
 )
@@ -247,6 +250,31 @@ def test_a_malformed_body_is_refused_as_meta_would(body, code, names):
     assert code == error.code
     assert error.title in {TITLES[code], f"The parameter {names} is required."}
     assert re.search(rf"\b{re.escape(names)}\b", error.details)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"messaging_product":"whatsapp","to":"491511234567","type":1e999,"text":{"body":"x"}}', "type"),
+        (b'{"messaging_product":"whatsapp","to":1e999,"type":"text","text":{"body":"x"}}', "to"),
+        (b'{"messaging_product":"whatsapp","to":"491511234567","type":"text","text":{"body":1e999}}', "text.body"),
+        (
+            b'{"messaging_product":"whatsapp","to":"491511234567","type":"template","template":{"name":1e999,"language":"en"}}',
+            "template.name",
+        ),
+        (
+            b'{"messaging_product":"whatsapp","to":"491511234567","type":"template","template":{"name":"a","language":1e999}}',
+            "template.language",
+        ),
+        (b'{"messaging_product":"whatsapp","to":"491511234567","type":"reaction","reaction":{"message_id":1e999}}', "message_id"),
+    ],
+)
+def test_a_parameter_that_cannot_be_read_is_named(body, name):
+    """A number out of range stands in one place, and the details say in which."""
+    with pytest.raises(MalformedSend) as caught:
+        decode_send(body)
+
+    assert (100, True) == (caught.value.code, f"{name} cannot be read" in caught.value.details)
 
 
 @pytest.mark.parametrize("name", ["messaging_product", "to"])
@@ -265,13 +293,15 @@ def test_a_missing_required_parameter_is_named_in_metas_words(name):
         b"{",
         b'{"messaging_product": NaN}',
         b"\xff\xfe{}",
-        b'{"messaging_product":"whatsapp","to":"1","type":"text","text":{"body":"\xff"}}',
-        b'{"messaging_product":"whatsapp","to":"1","type":"text","text":{"body":"\\ud83d"}}',
-        b'{"messaging_product":"whatsapp","to":"1","type":"hologram","\xff":1}',
+        b'{"messaging_product":"whatsapp","to":"4915112345678","type":"text","text":{"body":"\xff"}}',
+        b'{"messaging_product":"whatsapp","to":"4915112345678","type":"hologram","\xff":1}',
         b'{"messaging_product":"whatsapp","to":' + b"9" * 5000 + b',"type":"hologram"}',
         b'{"messaging_product":"whatsapp","to":1e999,"type":"hologram"}',
-        b'{"messaging_product":"whatsapp","to":"1","type":"text","text":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
-        b'{"messaging_product":"whatsapp","to":"1","type":"text","text":{"body":"x"},"x":' + b"[" * 100_000,
+        b'{"messaging_product":"whatsapp","to":"4915112345678","type":"text","text":'
+        + b'{"a":' * 100_000
+        + b"1"
+        + b"}" * 100_001,
+        b'{"messaging_product":"whatsapp","to":"4915112345678","type":"text","text":{"body":"x"},"x":' + b"[" * 100_000,
     ],
 )
 def test_what_is_no_json_object_is_an_invalid_parameter(body):
@@ -285,13 +315,13 @@ def test_what_is_no_json_object_is_an_invalid_parameter(body):
 def test_of_a_member_that_comes_twice_the_last_counts():
     """Meta's parser keeps the last one, so what is judged is what is sent."""
     body = (
-        b'{"messaging_product":"whatsapp","to":"1","type":"template","text":{"body":"a"},'
-        b'"template":{"name":"first","language":"en"},"template":{"name":"last","language":"en"},"to":"2","type":"text"}'
+        b'{"messaging_product":"whatsapp","to":"4915112345678","type":"template","text":{"body":"a"},'
+        b'"template":{"name":"first","language":"en"},"template":{"name":"last","language":"en"},"to":"4915112345679","type":"text"}'
     )
 
     send = decode_send(body)
 
-    assert ("text", "2") == (send.type, send.to)
+    assert ("text", "4915112345679") == (send.type, send.to)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ WEBHOOKS = st.builds(
     lambda field, value: {"entry": [{"id": "2", "changes": [{"field": field, "value": value}]}]}, st.sampled_from(WORDS), VALUES
 )
 TYPES = st.sampled_from(["text", "template", "image", "contacts", "reaction", "interactive", "hologram", "button", 5, None])
-SENDS = st.builds(lambda body, type_: {"messaging_product": "whatsapp", "to": "1", "type": type_, **body}, VALUES, TYPES)
+SENDS = st.builds(
+    lambda body, type_: {"messaging_product": "whatsapp", "to": "4915112345678", "type": type_, **body}, VALUES, TYPES
+)
 CONTENT_TYPES = st.sampled_from(
     [
         "application/json",

@@ -16,7 +16,12 @@ BODIES = [
         "type": "template",
         "template": {"name": "order_update", "language": {"code": "en_US"}},
     },
-    {"messaging_product": "whatsapp", "to": "1", "type": "contacts", "contacts": [{"name": {"formatted_name": "Ann"}}]},
+    {
+        "messaging_product": "whatsapp",
+        "to": "4915112345678",
+        "type": "contacts",
+        "contacts": [{"name": {"formatted_name": "Ann"}}],
+    },
     {"messaging_product": "whatsapp", "recipient_type": "group", "to": "group", "type": "image", "image": {"id": "1"}},
     {"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A", "typing_indicator": {"type": "text"}},
 ]
@@ -33,7 +38,7 @@ def multipart(parts: dict[str, str], boundary: str = "xyz") -> bytes:
     return ("".join(sections) + f"--{boundary}--\r\n").encode()
 
 
-NEW = multipart({"messaging_product": "whatsapp", "to": "1", "type": "new"})
+NEW = multipart({"messaging_product": "whatsapp", "to": "4915112345678", "type": "new"})
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -57,7 +62,7 @@ def test_a_multipart_form_says_what_the_json_says(body, content_type):
 
 def test_a_small_form_is_a_send():
     """What the cases of the next table break."""
-    assert decode_send(NEW, content_type="multipart/form-data; boundary=xyz").to == "1"
+    assert decode_send(NEW, content_type="multipart/form-data; boundary=xyz").to == "4915112345678"
 
 
 def test_parts_may_carry_headers_of_their_own():
@@ -70,7 +75,7 @@ def test_parts_may_carry_headers_of_their_own():
             b"\r\nwhatsapp",
             b"--b",
             b'Content-Disposition: form-data; name="to"',
-            b"\r\n1",
+            b"\r\n4915112345678",
             b"--b",
             b'Content-Disposition: form-data; name="text"',
             b"Content-Type: application/json",
@@ -84,9 +89,9 @@ def test_parts_may_carry_headers_of_their_own():
 
 def test_of_a_field_that_comes_twice_the_last_counts():
     """A form is read as Meta reads it."""
-    body = b"messaging_product=whatsapp&to=1&to=2&text=%7B%22body%22%3A%22a%22%7D"
+    body = b"messaging_product=whatsapp&to=4915112345678&to=4915112345679&text=%7B%22body%22%3A%22a%22%7D"
 
-    assert decode_send(body, content_type="application/x-www-form-urlencoded").to == "2"
+    assert decode_send(body, content_type="application/x-www-form-urlencoded").to == "4915112345679"
 
 
 @pytest.mark.parametrize(
@@ -110,25 +115,33 @@ def test_any_other_content_type_is_tried_as_json(content_type):
     [
         (json.dumps(BODIES[0]).encode("utf-16"), "application/json; charset=utf-16", 100),
         (json.dumps(BODIES[0]).encode(), "application/json; charset=latin-1", 100),
-        (b"messaging_product=whatsapp&to=1&type=text&text=%FF", "application/x-www-form-urlencoded", 100),
-        (b"messaging_product=whatsapp&to=1&type=text&text=hello", "application/x-www-form-urlencoded", 131009),
-        (b"messaging_product=whatsapp&to=1&type=text&text=", "application/x-www-form-urlencoded", 131008),
-        (b"messaging_product=whatsapp&to=1&type=text&text=" + b"[" * 50_000, "application/x-www-form-urlencoded", 131009),
-        (b"messaging_product=whatsapp&to=1&type=new" + b"&a=1" * 2000, "application/x-www-form-urlencoded", 100),
-        (b"messaging_product=whatsapp&to=1&type=new", "application/x-www-form-urlencoded; charset=utf-16", 100),
+        (b"messaging_product=whatsapp&to=4915112345678&type=text&text=%FF", "application/x-www-form-urlencoded", 100),
+        (b"messaging_product=whatsapp&to=4915112345678&type=text&text=hello", "application/x-www-form-urlencoded", 131009),
+        (b"messaging_product=whatsapp&to=4915112345678&type=text&text=", "application/x-www-form-urlencoded", 131008),
+        (
+            b"messaging_product=whatsapp&to=4915112345678&type=text&text=" + b"[" * 50_000,
+            "application/x-www-form-urlencoded",
+            131009,
+        ),
+        (b"messaging_product=whatsapp&to=4915112345678&type=new" + b"&a=1" * 2000, "application/x-www-form-urlencoded", 100),
+        (b"messaging_product=whatsapp&to=4915112345678&type=new", "application/x-www-form-urlencoded; charset=utf-16", 100),
         (b"", "application/x-www-form-urlencoded", 100),
         (multipart(fields(BODIES[0])), "multipart/form-data", 100),
         (multipart(fields(BODIES[0])), "multipart/form-data; boundary=other", 100),
         (multipart(fields(BODIES[0])).removesuffix(b"--xyz--\r\n"), "multipart/form-data; boundary=xyz", 100),
-        (multipart({"messaging_product": "whatsapp", "to": "1", "text": "hello"}), "multipart/form-data; boundary=xyz", 131009),
-        (NEW.replace(b"\r\n\r\n1", b"\r\n1"), "multipart/form-data; boundary=xyz", 100),
+        (
+            multipart({"messaging_product": "whatsapp", "to": "4915112345678", "text": "hello"}),
+            "multipart/form-data; boundary=xyz",
+            131009,
+        ),
+        (NEW.replace(b"\r\n\r\n4915112345678", b"\r\n4915112345678"), "multipart/form-data; boundary=xyz", 100),
         (NEW.replace(b"name=", b"nom="), "multipart/form-data; boundary=xyz", 100),
         (
             NEW.replace(b"form-data", b"x" * 5000),
             "multipart/form-data; boundary=xyz",
             100,
         ),
-        (NEW.replace(b"\r\n1\r\n", b"\r\n\xff\r\n"), "multipart/form-data; boundary=xyz", 100),
+        (NEW.replace(b"\r\n4915112345678\r\n", b"\r\n\xff\r\n"), "multipart/form-data; boundary=xyz", 100),
     ],
 )
 def test_a_body_that_is_not_what_its_type_says_is_refused(body, content_type, code):

@@ -1,17 +1,17 @@
 """A send that can be read in several ways is the same in all of them, or none."""
 
 import json
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 import pytest
 
 from gatekeeper.meta.sends import Kind, MalformedSend, Send, decode_send
 
 JSON, FORM, PARTS = "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
-TEXT = {"messaging_product": "whatsapp", "to": "1", "type": "text", "text": {"body": "hi"}}
+TEXT = {"messaging_product": "whatsapp", "to": "4915112345678", "type": "text", "text": {"body": "hi"}}
 TEMPLATE = {
     "messaging_product": "whatsapp",
-    "to": "1",
+    "to": "4915112345678",
     "type": "template",
     "template": {"name": "a", "language": {"code": "en"}},
 }
@@ -54,7 +54,7 @@ def code(found: Send | MalformedSend) -> int | None:
         ({"messaging_product": "whatsapp"}, form({k: v for k, v in TEXT.items() if k != "messaging_product"})),
         ({k: v for k, v in TEXT.items() if k != "messaging_product"}, "messaging_product=whatsapp"),
         ({k: v for k, v in TEXT.items() if k != "text"}, "text=" + quote('{"body":"hi"}')),
-        (TEXT, "to=1"),
+        (TEXT, "to=4915112345678"),
         (TEXT, form(TEXT)),
         (TEXT, "text=" + quote('{"body":"another, but as much a text"}')),
         (TEXT, "access_token=x&fields=id&q=%FF&b=&empty&a=1&a=2"),
@@ -79,7 +79,7 @@ def test_parameters_may_stand_in_the_query(body, query):
         (TEXT, "type=order"),
         (TEMPLATE, "template=" + quote('{"name":"b","language":"en"}')),
         (TEMPLATE, "type=text&text=" + quote('{"body":"hi"}')),
-        (READ, "to=1&type=text&text=" + quote('{"body":"hi"}')),
+        (READ, "to=4915112345678&type=text&text=" + quote('{"body":"hi"}')),
         (READ, form(TEMPLATE)),
         ({k: v for k, v in TEXT.items() if k != "type"}, "type=template&template=" + quote('{"name":"a","language":"en"}')),
     ],
@@ -89,12 +89,16 @@ def test_a_query_that_says_otherwise_than_the_body_is_refused(body, query):
     found = decoded(body, query=query)
 
     assert (100, True) == (code(found), "two ways" in found.details)
+    assert any(f" {name} " in found.details for name in parse_qs(query))
 
 
 @pytest.mark.parametrize(
     ("body", "query"),
     [
         (TEXT, "to[]=2"),
+        (TEXT, "to[=2"),
+        (READ, "text[body]=hi&to=4915112345678"),
+        (READ, "recipient[type=group"),
         (TEXT, "%20type=template"),
         (TEXT, "Type=template"),
         (TEXT, "messaging.product=whatsapp"),
@@ -120,10 +124,10 @@ def test_a_parameter_has_one_spelling(body, query):
 @pytest.mark.parametrize(
     "body",
     [
-        form(READ) + "&+type=text&to=1&text=%7B%22body%22%3A%22hi%22%7D",
+        form(READ) + "&+type=text&to=4915112345678&text=%7B%22body%22%3A%22hi%22%7D",
         form(READ) + "&Type=text",
         form(READ) + "&type[]=text",
-        form(READ) + "&text[body]=hi&to=1",
+        form(READ) + "&text[body]=hi&to=4915112345678",
         form(READ) + "&recipient.type=group",
         form(READ) + "&type%00x=text",
         form(READ) + "&batch[0][method]=POST",
@@ -141,7 +145,10 @@ def test_a_field_of_a_form_has_one_spelling(body):
     [
         (form(TEMPLATE) + "&type=text&text=%7B%22body%22%3A%22hi%22%7D", Kind.FREE_FORM),
         (form(TEMPLATE) + "&type=&text=%7B%22body%22%3A%22hi%22%7D", Kind.FREE_FORM),
-        (form(READ) + "&type=template&to=1&template=%7B%22name%22%3A%22a%22%2C%22language%22%3A%22en%22%7D", Kind.TEMPLATE),
+        (
+            form(READ) + "&type=template&to=4915112345678&template=%7B%22name%22%3A%22a%22%2C%22language%22%3A%22en%22%7D",
+            Kind.TEMPLATE,
+        ),
     ],
 )
 def test_of_a_field_that_comes_twice_the_last_counts_also_when_it_is_empty(body, kind):
@@ -276,13 +283,13 @@ def test_the_boundaries_of_common_clients_are_read(boundary, quoted):
     "more",
     [
         {"text": {"body": "hi"}},
-        {"image": {"id": "1"}, "to": "1"},
-        {"template": TEMPLATE["template"], "to": "1"},
-        {"interactive": {"type": "button"}, "to": "1"},
+        {"image": {"id": "1"}, "to": "4915112345678"},
+        {"template": TEMPLATE["template"], "to": "4915112345678"},
+        {"interactive": {"type": "button"}, "to": "4915112345678"},
         {"reaction": {"message_id": "x", "emoji": ""}},
-        {"contacts": [], "to": "1"},
-        {"type": "text", "to": "1"},
-        {"type": "image", "to": "1"},
+        {"contacts": [], "to": "4915112345678"},
+        {"type": "text", "to": "4915112345678"},
+        {"type": "image", "to": "4915112345678"},
     ],
 )
 @pytest.mark.parametrize("receipt", [READ, {**READ, "typing_indicator": {"type": "text"}}], ids=["read", "typing"])
@@ -293,7 +300,9 @@ def test_a_receipt_with_a_message_in_it_is_no_receipt(receipt, more):
     assert isinstance(found, MalformedSend) or found.kind is not Kind.NOT_A_MESSAGE
 
 
-@pytest.mark.parametrize("more", [{}, {"to": "1"}, {"typing_indicator": {"type": "text"}}, {"text": None}, {"image": None}])
+@pytest.mark.parametrize(
+    "more", [{}, {"to": "4915112345678"}, {"typing_indicator": {"type": "text"}}, {"text": None}, {"image": None}]
+)
 def test_a_receipt_stays_one(more):
     """With what belongs to it, and with members that are not there."""
     assert Kind.NOT_A_MESSAGE == decoded({**READ, **more}).kind
@@ -325,6 +334,11 @@ def test_a_reaction_is_one_when_it_is_taken_back(emoji):
 @pytest.mark.parametrize("depth", [100, 2_000, 200_000])
 def test_deep_nesting_is_read_or_refused(depth):
     """It is never a fault."""
-    body = '{"messaging_product":"whatsapp","to":"1","type":"text","text":{"body":"hi"},"x":' + "[" * depth + "]" * depth + "}"
+    body = (
+        '{"messaging_product":"whatsapp","to":"4915112345678","type":"text","text":{"body":"hi"},"x":'
+        + "[" * depth
+        + "]" * depth
+        + "}"
+    )
 
     assert code(decoded(body)) in (None, 100)

@@ -318,3 +318,69 @@ def test_a_new_bsuid_is_a_change_of_names():
         new_parent_user_id=PARENT,
     )
     assert broken.why == "no new id"
+
+
+# --------------------------------------------------------------------------------------------------------------- echoes
+
+OURS = ["15550783881", "+1 (555) 078-3881", "+15550783881", "1-555-078-3881", "1.555.078.3881", 15550783881]
+BRAZIL = ["+55 41 98888-7777", "554188887777", "5541988887777"]
+
+
+@pytest.mark.parametrize("field", ["messages", "standby"])
+@pytest.mark.parametrize("display", OURS)
+@pytest.mark.parametrize("sender", OURS)
+@pytest.mark.parametrize("more", [{}, {"referral": REFERRAL}, {"group_id": "g"}, {"type": "system", "system": {"wa_id": PHONE}}])
+def test_a_message_from_our_own_number_is_an_echo(sender, display, more, field):
+    """In whatever spelling the two are written, and whatever stands beside it: it says nothing of a user."""
+    metadata = {"display_phone_number": display, "phone_number_id": "1"}
+    message = {**TEXT, "from": sender, "from_user_id": BSUID, **more}
+    found = read(message, field=field, metadata=metadata, contacts=[{"wa_id": PHONE, "user_id": BSUID}])
+
+    assert [Ignored(waba_id="2", phone_number_id="1", field=field)] == found
+
+
+@pytest.mark.parametrize("display", BRAZIL)
+@pytest.mark.parametrize("sender", BRAZIL)
+def test_our_own_number_may_have_two_spellings_too(sender, display):
+    """As a user's has."""
+    found = read({**TEXT, "from": sender}, metadata={"display_phone_number": display, "phone_number_id": "1"})
+
+    assert [Ignored(waba_id="2", phone_number_id="1", field="messages")] == found
+
+
+def test_the_neighbours_of_an_echo_are_messages():
+    """Each has its own user, by its place where no name is shared."""
+    found = read(
+        {**TEXT, "from": "+15550783881"}, HIDDEN, contacts=[{"wa_id": "15550783881"}, {"wa_id": PHONE, "user_id": BSUID}]
+    )
+
+    assert [Ignored, Inbound] == [type(event) for event in found]
+    assert (PHONE, BSUID) == (found[1].wa_id, found[1].user_id)
+
+
+@pytest.mark.parametrize("metadata", [{"phone_number_id": "1"}, {"display_phone_number": "", "phone_number_id": "1"}])
+def test_without_our_own_number_no_message_is_an_echo(metadata):
+    """What else is known of the number is looked at later."""
+    assert [("15550783881", None)] == names(read({**TEXT, "from": "15550783881"}, metadata=metadata))
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ({"response": "accept", "response_source": "automatic"}, "automatic_call_permission_reply"),
+        ({"response": "accept", "response_source": "AUTOMATIC"}, "automatic_call_permission_reply"),
+        ({"response": "accept", "response_source": "user_action"}, "interactive"),
+        ({"response": "reject"}, "interactive"),
+        ({}, "interactive"),
+    ],
+)
+def test_a_permission_to_call_that_no_user_gave_is_told_apart(reply, kind):
+    """WhatsApp gives it by itself after calls that were not taken; whether that opens anything is a rule."""
+    interactive = {"type": "call_permission_reply", "call_permission_reply": reply}
+    (event,) = read({**without_text(), "type": "interactive", "interactive": interactive})
+
+    assert kind == event.type
+
+
+def without_text() -> dict:
+    return {name: value for name, value in TEXT.items() if name != "text"}
