@@ -29,8 +29,8 @@ _UNREADABLE = f"The batch cannot be read, so it may hold a message. {_ADVICE}"
 _BODY, _HEADERS, _IDS = "body", "headers", ("id", "ids")
 _MOST_OPERATIONS, _MOST_URLS = 500, 8
 _DEEPEST = 5
-# Steps for an operation, a name in ids, and a path; and letters of it that take one.
-_OPERATION, _NAME, _PATH, _LETTERS = 15, 10, 10, 4
+# Steps for a batch, an operation, a name in ids, and a path; and letters of it that take one.
+_BATCH, _OPERATION, _NAME, _PATH, _LETTERS = 10, 15, 10, 10, 4
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +84,7 @@ class _Search:
         return mentions("\n".join((name, *strings(value, self._budget))).encode(errors="replace"), URL)
 
     def _batch(self, value: Any, where: str, depth: int) -> Found | None:
+        self._budget.spend(_BATCH)
         if depth > _DEEPEST:
             raise UnreadableBody(_UNREADABLE)
         if isinstance(value, str) and not value.strip():

@@ -23,7 +23,7 @@ _JSON = re.compile(r"(application|text)/([\w.-]+\+)?json")
 
 _PLAIN = frozenset({"messaging_product", "recipient_type", "to", "recipient", "type", "status", "message_id", "category"})
 _MOST_FIELDS = 1000
-_LONGEST_HEAD = 4096
+_LONGEST_HEAD, _MOST_HEADERS, _MOST_WORDS = 4096, 16, 8  # of a part, and of a header of it
 
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _QUOTED = re.compile(r'"[^"]*"')
@@ -180,7 +180,7 @@ def parts(body: bytes, boundary: str) -> list[Part]:
 def _part(section: bytes) -> Part:
     padding = _PADDING.match(section)
     head, blank, content = section[padding.end() :].partition(b"\r\n\r\n") if padding else (b"", b"", b"")
-    if not blank or len(head) > _LONGEST_HEAD:
+    if not blank or len(head) > _LONGEST_HEAD or head.count(b"\n") >= _MOST_HEADERS or head.count(b";") > _MOST_WORDS:
         raise UnreadableBody("A part of the multipart body has no name.")
     names, is_file = [], False
     for line in head.split(b"\r\n"):

@@ -19,7 +19,8 @@ _BLANK = b" \t\r\n\f\v"
 _MARKS = b"\xef\xbb\xbf\xff\xfe"  # byte order marks, of all encodings that have one
 _LISTS = (b"[", b'"')  # a list may be JSON in a string
 
-_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SIGN = re.compile(rb"%[0-9a-f]{2}")
+_NO_SIGN = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _RUN = re.compile(rb"[\s+]{32,}")
 _ESCAPE = b"\\u00"
 
@@ -30,7 +31,7 @@ def unquoted(text: bytes) -> bytes:
     try:
         return _unquoted(text)
     except UnicodeDecodeError:
-        return _unquoted(_NO_ESCAPE.sub(b"%25", text))
+        return _unquoted(_NO_SIGN.sub(b"%25", text))
 
 
 def _unquoted(text: bytes) -> bytes:
@@ -50,9 +51,10 @@ def _named(word: bytes) -> re.Pattern[bytes]:
 
 
 _WORDS = {word: (word.encode(), re.compile(_spellings(word))) for word in ("batch", "messages", METHOD, URL)}
+# Each behind what shows quickly that there is none.
 _NAMES = {
-    "batch": (b"batch", _named(b"(?:" + _spellings("async") + b"|" + _spellings("ad") + b")?" + _spellings("batch"))),
-    "id": (b"id", _named(_spellings("id") + b"(?:" + _spellings("s") + b")?")),
+    "batch": (re.compile(b"batch"), _named(b"(?:" + _spellings("async") + b"|" + _spellings("ad") + b")?" + _spellings("batch"))),
+    "id": (re.compile(rb'ids?[\s+]*[\["=\0]'), _named(_spellings("id") + b"(?:" + _spellings("s") + b")?")),
 }
 _SENDS = re.compile(rb'[0-9][^a-z0-9"&]{0,8}(?:marketing_)?' + _spellings("messages"))
 SENDS = "…/messages"
@@ -74,6 +76,12 @@ class _Level:
         self.tail = tail
         self.open = b""  # the beginning of what is written in percent signs
         self.deeper: _Level | None = None
+
+    def deepen(self) -> None:
+        """Begin to decode: up to here there was nothing to."""
+        at = self.tail.find(b"%", max(len(self.tail) - 2, 0))
+        at = len(self.tail) if at < 0 else at
+        self.deeper, self.open = _Level(self.tail[:at]), self.tail[at:]
 
 
 class TextScan:
@@ -120,8 +128,8 @@ class TextScan:
         for _ in range(_DECODINGS):
             assert level is not None
             text = text.lower()
-            if level.deeper is None and b"%" in text:
-                level.deeper = _Level(level.tail)
+            if level.deeper is None and _SIGN.search(level.tail[-2:] + text):
+                level.deepen()
             self._see(level, text)
             if level.deeper is None:
                 return
@@ -139,8 +147,8 @@ class TextScan:
         for word, (plain, spelled) in _WORDS.items():
             if word not in self.words and (plain in whole or (escaped and spelled.search(whole))):
                 self.words.add(word)
-        for name, (plain, named) in _NAMES.items():
-            if name not in self.names and (escaped or plain in whole) and named.search(whole):
+        for name, (quick, named) in _NAMES.items():
+            if name not in self.names and (escaped or quick.search(whole)) and named.search(whole):
                 self.names.add(name)
         if SENDS not in self.words and "messages" in self.words and _SENDS.search(whole):
             self.words.add(SENDS)

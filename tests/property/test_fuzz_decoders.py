@@ -30,7 +30,6 @@ from gatekeeper.finance.exports import exported
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.batch import asked, find, parameters
 from gatekeeper.meta.bodies import UnreadableBody
-from gatekeeper.meta.showing import Showing
 from gatekeeper.meta.listing import NotAListing, decode_page
 from gatekeeper.meta.mentions import users
 from gatekeeper.meta.paths import gated, is_root, names_edge
@@ -39,6 +38,7 @@ from gatekeeper.meta.responses import decode_answer
 from gatekeeper.meta.retelling import payload_of
 from gatekeeper.meta.rewriting import Written, as_question, as_template, carries_rights, without_rights
 from gatekeeper.meta.sends import MalformedSend, Send, decode_send
+from gatekeeper.meta.showing import Showing
 from gatekeeper.meta.webhooks import NotAWebhook, decode_webhook, events_of
 from gatekeeper.rates.downloads import download
 from gatekeeper.rates.sheets import sheets
