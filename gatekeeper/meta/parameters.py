@@ -16,7 +16,7 @@ import msgspec
 from gatekeeper.meta.bodies import UnreadableBody, form_of, parts, spelled
 from gatekeeper.meta.budget import ReadingBudget, TooMuchToRead
 from gatekeeper.meta.paths import may_post
-from gatekeeper.meta.scanning import BATCHES, METHOD, unquoted
+from gatekeeper.meta.scanning import BATCHES, METHOD, is_garbled, unquoted
 
 _UNREADABLE = "The parameters cannot be read."
 _MOST_FIELDS = 5000
@@ -110,7 +110,7 @@ def _readable(field: tuple[str, Any], budget: ReadingBudget) -> bool:
 def fields(text: str, budget: ReadingBudget) -> Pairs:
     """Split a form or a query into its fields, empty values too; UnreadableBody when there are too many."""
     found = [field for field in text.split("&") if field] if text.count("&") <= 2 * _MOST_FIELDS else None
-    if found is None or len(found) > _MOST_FIELDS:
+    if found is None or len(found) > _MOST_FIELDS or is_garbled(text):
         raise UnreadableBody(_UNREADABLE)
     budget.spend(_FIELD * len(found) + len(text) // _BYTES)
     return Pairs((_decoded(name), _decoded(value)) for name, _, value in (field.partition("=") for field in found))

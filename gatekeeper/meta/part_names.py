@@ -7,7 +7,7 @@ import re
 from gatekeeper.meta.bodies import spelled
 from gatekeeper.meta.scanning import unquoted
 
-_LONGEST_HEAD, _MOST_PARTS, _TOGETHER = 8192, 1000, 1 << 14
+_LONGEST_HEAD, _MOST_PARTS, _TOGETHER = 8192, 500, 1 << 14
 _LONGEST_ID = 1024
 IDS = frozenset({"id", "ids"})
 _BLANK_LINES = (b"\n\r\n", b"\n\n")

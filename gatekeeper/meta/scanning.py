@@ -15,6 +15,7 @@ URL, METHOD = "relative_url", "method"
 _TAIL = 8192  # a name may begin in one piece and end in the next
 _TOGETHER = 1 << 16  # small pieces are looked at together, and large ones in parts
 _DECODINGS = 2
+_MOST_SIGNS = 5000
 _BLANK = b" \t\r\n\f\v"
 _MARKS = b"\xef\xbb\xbf\xff\xfe"  # byte order marks, of all encodings that have one
 _LISTS = (b"[", b'"')  # a list may be JSON in a string
@@ -32,6 +33,11 @@ def unquoted(text: bytes) -> bytes:
         return _unquoted(text)
     except UnicodeDecodeError:
         return _unquoted(_NO_SIGN.sub(b"%25", text))
+
+
+def is_garbled(text: str) -> bool:
+    """Say whether a form has more percent signs that stand for nothing than any that is meant."""
+    return len(text) > _TOGETHER and _NO_SIGN.subn(b"", text.encode(errors="replace"), _MOST_SIGNS)[1] == _MOST_SIGNS
 
 
 def _unquoted(text: bytes) -> bytes:
