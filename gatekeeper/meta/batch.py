@@ -81,6 +81,7 @@ class _Search:
 
     def _has_address(self, name: str, value: Any) -> bool:
         """Say whether a parameter may hold an operation: nothing is one that says nowhere what it is for."""
+        self._budget.spend(_BATCH)
         return mentions("\n".join((name, *strings(value, self._budget))).encode(errors="replace"), URL)
 
     def _batch(self, value: Any, where: str, depth: int) -> Found | None:
