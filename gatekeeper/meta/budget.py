@@ -33,10 +33,10 @@ class ReadingBudget:
         self._came = self._unpacked = 0
 
     def spend(self, steps: int) -> None:
-        """Take steps; TooMuchToRead when there are not so many left."""
-        self._steps -= steps
-        if self._steps < 0:
+        """Take steps; TooMuchToRead when there are not so many left: then none is taken, and something shorter may still be read."""
+        if steps > self._steps:
             raise TooMuchToRead
+        self._steps -= steps
 
     def receive(self, size: int) -> None:
         """Count bytes as they came."""

@@ -45,6 +45,11 @@ class Unpacking:
         """Whether every layer has come to its end."""
         return all(layer.ended for layer in self._layers)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the body is packed at all: something of it could be undone."""
+        return any(layer.begun for layer in self._layers)
+
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Give what comes out of the next piece; BrokenPacking, TooMuchToRead."""
         self._budget.receive(len(piece))
@@ -67,7 +72,7 @@ class _Layer:
     def __init__(self, window: int) -> None:
         self._window = window
         self._inflater = zlib.decompressobj(window)
-        self._members, self._begun = 1, False
+        self._members, self.begun = 1, False
         self._head = b""
 
     @property
@@ -75,10 +80,10 @@ class _Layer:
         return self._inflater.eof
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        if not self._begun:
+        if not self.begun:
             piece = self._head = self._head + piece
         full = False
-        while full or len(piece) > (not self._begun):  # a header of zlib's shows in its second byte
+        while full or len(piece) > (not self.begun):  # a header of zlib's shows in its second byte
             if self._inflater.eof:
                 self._members += 1
                 # Only gzip has members; what follows a deflated stream could be read in two ways.
@@ -88,12 +93,12 @@ class _Layer:
             try:
                 text = self._inflater.decompress(piece, _STEP)
             except zlib.error:
-                if self._begun or self._window != zlib.MAX_WBITS:
+                if self.begun or self._window != zlib.MAX_WBITS:
                     raise BrokenPacking(_BROKEN) from None
                 self._window = -zlib.MAX_WBITS  # `deflate` without its header, as some clients send it
-                self._inflater, self._begun = zlib.decompressobj(self._window), True
+                self._inflater, self.begun = zlib.decompressobj(self._window), True
                 continue
-            self._begun = True
+            self.begun = True
             yield text
             piece = self._inflater.unused_data or self._inflater.unconsumed_tail
             full = len(text) == _STEP and not self._inflater.eof  # there may be more without a byte more

@@ -23,6 +23,7 @@ _MOST_FIELDS = 5000
 _LONGEST_PATH = 8192  # what comes in has a shorter one
 # What an earlier operation of the batch answers is put in its place: any text.
 _REFERENCE = re.compile(r"\{\s*result\s*=")
+_LISTS = ("[", '"')  # what begins so may be a list to whoever reads JSON less strictly
 # Steps for a part, a field and a member; and bytes of a text that take one.
 _PART, _FIELD, _MEMBER, _BYTES = 20, 2, 1, 200
 
@@ -86,7 +87,7 @@ def parameters(body: bytes, content_type: str, budget: ReadingBudget | None = No
     except TooMuchToRead:
         raise
     except UnreadableBody:
-        if also:
+        if also and not text.lstrip().startswith(_LISTS):
             return also
         raise
     return Pairs(

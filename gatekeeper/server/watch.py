@@ -132,6 +132,6 @@ class Watch:
         self.posts = whole.may_post() or (doubtful and (broken or showing.names_method))
         self.found = self.found or find(whole, self._budget)
         # What is broken behind something may go on for others.
-        hides = broken and (self.strict or (self._broken and bool(body)))
+        hides = broken and (self.strict or (self._broken and self._unpacking is not None and self._unpacking.begun))
         if hides or (doubtful and body and self._shows_anything()):
             self.found = self.found or UNREADABLE

@@ -34,15 +34,19 @@ def may_send(method: str, target: str, headers: Headers, body: bytes) -> bool:
 
 
 def messages(method: str, target: str, headers: Headers, body: bytes) -> set[tuple[str, str]]:
-    """From which number to whom a request may send, if it is a send: whichever parameter counts of those that come twice."""
+    """
+    From which number to whom a request may send, if it is a send.
+
+    Of a parameter that comes in the query and in the body either may count, and of one that comes twice in one place the last.
+    """
     numbers = {found[1] for path in _paths(target) if (found := _SEND.search(path))}
     users = set()
     for given in _readings(headers, body):
         posts = _posts(method, headers, [*_query(target), *given])
         for pairs in ([*_query(target), *given], [*given, *_query(target)], given, _query(target)):
-            for some in (dict(pairs), dict(reversed(pairs))):
-                if posts and some.get("messaging_product") == "whatsapp" and some.get("type") and some.get("to"):
-                    users.add(str(_plain(some["to"])))
+            some = dict(pairs)
+            if posts and some.get("messaging_product") == "whatsapp" and some.get("type") and some.get("to"):
+                users.add(str(_plain(some["to"])))
     return {(number, user) for number in numbers for user in users}
 
 
