@@ -57,11 +57,9 @@ def _named(word: bytes) -> re.Pattern[bytes]:
 
 
 _WORDS = {word: (word.encode(), re.compile(_spellings(word))) for word in ("batch", "messages", METHOD, URL)}
-# Each behind what shows quickly that there is none.
-_NAMES = {
-    "batch": (re.compile(b"batch"), _named(b"(?:" + _spellings("async") + b"|" + _spellings("ad") + b")?" + _spellings("batch"))),
-    "id": (re.compile(rb'ids?[\s+]*[\["=\0]'), _named(_spellings("id") + b"(?:" + _spellings("s") + b")?")),
-}
+_BATCH = _named(b"(?:" + _spellings("async") + b"|" + _spellings("ad") + b")?" + _spellings("batch"))
+_ID = _named(_spellings("id") + b"(?:" + _spellings("s") + b")?")
+_IDS_QUICKLY = re.compile(rb'ids?[\s+]*[\["=\0]')  # where this is not, that is not
 _SENDS = re.compile(rb'[0-9][^a-z0-9"&]{0,8}(?:marketing_)?' + _spellings("messages"))
 SENDS = "…/messages"
 """The word for a number with the edge of a send behind it."""
@@ -153,9 +151,10 @@ class TextScan:
         for word, (plain, spelled) in _WORDS.items():
             if word not in self.words and (plain in whole or (escaped and spelled.search(whole))):
                 self.words.add(word)
-        for name, (quick, named) in _NAMES.items():
-            if name not in self.names and (escaped or quick.search(whole)) and named.search(whole):
-                self.names.add(name)
+        if "batch" not in self.names and (escaped or b"batch" in whole) and _BATCH.search(whole):
+            self.names.add("batch")
+        if "id" not in self.names and (escaped or _IDS_QUICKLY.search(whole)) and _ID.search(whole):
+            self.names.add("id")
         if SENDS not in self.words and "messages" in self.words and _SENDS.search(whole):
             self.words.add(SENDS)
         self.brackets = self.brackets or b"[" in text or (escaped and b"\\u005b" in whole)
