@@ -10,8 +10,8 @@ from gatekeeper.meta.bodies import UnreadableBody
 
 # A step is about a microsecond of one core; the event loop stands still while they are taken.
 _STEPS = 25_000
-# Unpacked bytes: so many times what may be kept, or what came, whichever is more. What is packed twice is rare and dear.
-_KEPT_TIMES, _CAME_TIMES, _INNER_WEIGHT = 4, 128, 8
+# Unpacked bytes: so many times what is read whole, or what came, whichever is more. What is packed twice is rare and dear.
+_MOST_TIMES, _CAME_TIMES, _INNER_WEIGHT = 4, 128, 8
 
 
 class TooMuchToRead(UnreadableBody):
@@ -24,12 +24,12 @@ class TooMuchToRead(UnreadableBody):
 class ReadingBudget:
     """What is left for the reading of one request."""
 
-    __slots__ = ("_came", "_kept", "_steps", "_unpacked")
+    __slots__ = ("_came", "_most", "_steps", "_unpacked")
 
-    def __init__(self, kept: int = 0, *, steps: int = _STEPS) -> None:
-        """*kept*: how many bytes of a body may be kept."""
+    def __init__(self, most: int = 0, *, steps: int = _STEPS) -> None:
+        """*most*: how many bytes of a body are read whole."""
         self._steps = steps
-        self._kept = kept
+        self._most = most
         self._came = self._unpacked = 0
 
     def spend(self, steps: int) -> None:
@@ -45,5 +45,5 @@ class ReadingBudget:
     def unpack(self, size: int, *, inner: bool) -> None:
         """Count bytes that came out of a content encoding, *inner*: that have another one; TooMuchToRead."""
         self._unpacked += size * _INNER_WEIGHT if inner else size
-        if self._unpacked > max(_KEPT_TIMES * self._kept, _CAME_TIMES * self._came):
+        if self._unpacked > max(_MOST_TIMES * self._most, _CAME_TIMES * self._came):
             raise TooMuchToRead
