@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from gatekeeper.meta.brackets import nested
+from gatekeeper.meta.scanning import is_garbled, unquoted
 
 Members = dict[str, msgspec.Raw]
 _T = TypeVar("_T")
@@ -26,8 +27,11 @@ _MULTIPART = "multipart/form-data"
 _JSON = re.compile(r"(application|text)/([\w.-]+\+)?json")
 
 _PLAIN = frozenset({"messaging_product", "recipient_type", "to", "recipient", "type", "status", "message_id", "category"})
-_MOST_FIELDS = 1000
-_LONGEST_HEAD = 4096
+_MOST_FIELDS, _MOST_PARTS = 1000, 500
+# Members at any depth, and what of a value is read: more than any message has, and no more than is read in a moment.
+_MOST_COLONS, _MOST_ITEMS, _LARGE = 40_000, 20_000, 1 << 16
+_MOST_SIGNS = 100_000  # percent signs in a form
+_LONGEST_HEAD, _MOST_HEADERS, _MOST_WORDS = 4096, 16, 8  # of a part, and of a header of it
 
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _QUOTED = re.compile(r'"[^"]*"')
@@ -40,6 +44,9 @@ _VALUE = rb'(?:"(?:[^"\\\r\n]|\\.)*"|[^\s";]+)'
 _DISPOSITION = re.compile(rb"\s*form-data\s*((?:;\s*[\w*-]+\s*=\s*" + _VALUE + rb"\s*)*)", re.IGNORECASE)
 _DISPOSED = re.compile(rb";\s*([\w*-]+)\s*=\s*(" + _VALUE + rb")")
 _AS_IT_IS = (b"7bit", b"8bit", b"binary")
+
+_TOO_MANY = "The request has too many parameters."
+_NO_FORM = "The form has too many fields, or is not UTF-8."
 
 _MEMBERS = msgspec.json.Decoder(Members)
 _ANY = msgspec.json.Decoder()
@@ -117,11 +124,15 @@ def readings(body: bytes, content_type: str) -> list[Members]:
     if form.is_form:
         return _ways_of_form(fields(text))
     ways = []
+    if len(text) > _LARGE and text.count(":") > _MOST_COLONS:
+        raise UnreadableBody(_TOO_MANY)
     try:
         ways.append(_decoded(_MEMBERS, text.encode()))
     except (ValueError, RecursionError):
         if form.is_json or "=" not in text:
             raise UnreadableBody("The request body is not an object that can be read.") from None
+    if len(ways) == 1 and len(ways[0]) > _MOST_FIELDS:
+        raise UnreadableBody(_TOO_MANY)
     if not form.is_json and "=" in text:
         ways += _ways_of_form(fields(text))
     return ways
@@ -147,10 +158,18 @@ def decoded(body: bytes) -> str:
 
 def fields(text: str) -> list[tuple[str, str]]:
     """Split a form into its fields, empty ones too."""
+    if text.count("&") >= _MOST_FIELDS or text.count("%") > _MOST_SIGNS or is_garbled(text):
+        raise UnreadableBody(_NO_FORM)
+    found = (field.partition("=") for field in text.split("&") if field)
     try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+        return [(_unquoted(name), _unquoted(value)) for name, _, value in found]
     except ValueError:
-        raise UnreadableBody("The form has too many fields, or is not UTF-8.") from None
+        raise UnreadableBody(_NO_FORM) from None
+
+
+def _unquoted(text: str) -> str:
+    text = text.replace("+", " ")
+    return unquoted(text.encode()).decode() if "%" in text else text
 
 
 def spelled(name: str) -> str:
@@ -166,7 +185,10 @@ def present(raw: msgspec.Raw | None) -> bool:
 
 
 def read(raw: msgspec.Raw) -> Any:
-    """Read the value of a member; UnreadableBody when it is no JSON or a number out of range."""
+    """Read the value of a member; UnreadableBody when it is no JSON, a number out of range, or more than any message has there."""
+    written = bytes(raw)
+    if len(written) > _LARGE and written.count(b"[") + written.count(b"{") + written.count(b",") > _MOST_ITEMS:
+        raise UnreadableBody(_TOO_MANY)
     try:
         return _decoded(_ANY, raw)
     except (ValueError, RecursionError):
@@ -212,7 +234,7 @@ def parts(body: bytes, boundary: str) -> list[Part]:
     text = b"\r\n" + body
     if text.count(b"\n" + delimiter) != text.count(b"\r\n" + delimiter):
         raise UnreadableBody("A line of the multipart body does not end in CR LF.")
-    sections = text.split(b"\r\n" + delimiter, _MOST_FIELDS + 1)[1:]
+    sections = text.split(b"\r\n" + delimiter, _MOST_PARTS + 1)[1:]
     if not sections or not sections[-1].startswith(b"--"):
         raise UnreadableBody("The multipart body has no end, or too many parts.")
     return [_part(section) for section in sections[:-1]]
@@ -221,7 +243,7 @@ def parts(body: bytes, boundary: str) -> list[Part]:
 def _part(section: bytes) -> Part:
     padding = _PADDING.match(section)
     head, blank, content = section[padding.end() :].partition(b"\r\n\r\n") if padding else (b"", b"", b"")
-    if not blank or len(head) > _LONGEST_HEAD:
+    if not blank or len(head) > _LONGEST_HEAD or head.count(b"\n") >= _MOST_HEADERS or head.count(b";") > _MOST_WORDS:
         raise UnreadableBody("A part of the multipart body has no name.")
     names, is_file = [], False
     for line in head.split(b"\r\n"):

@@ -19,6 +19,7 @@ _APIS = {_MESSAGES: False, f"marketing_{_MESSAGES}": True}
 _NUMBER = re.compile(r"[0-9]+")
 _VERSION = re.compile(r"v[0-9]+(\.[0-9]+)?", re.IGNORECASE)
 
+_ENOUGH = 2  # segments say what a path is
 _DECODINGS = 3  # a percent sign may itself be written with one
 _DROPPED = str.maketrans("", "", "\t\r\n")  # no parser of URLs keeps them, ours on the way out included
 _END = re.compile(r"[?#\0]")
@@ -45,11 +46,13 @@ def gated(path: str) -> Target | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def is_root(path: str) -> bool:
     """Say whether a path names no object, only perhaps a version: there Graph takes batches."""
     return any(not segments or _VERSION.fullmatch(segments[-1]) for segments in _readings(path))
 
 
+@lru_cache(maxsize=1024)
 def names_edge(path: str) -> bool:
     """Say whether a path ends as a send's does, whatever it is that stands before."""
     return any(segments and segments[-1].casefold() in _APIS for segments in _readings(path, holding=_MESSAGES))
@@ -62,7 +65,7 @@ def may_post(method: str, headers: Iterable[tuple[str, str]] = (), told: Iterabl
 
 
 def _readings(path: str, *, holding: str = "") -> Iterator[list[str]]:
-    """The segments of a path, in each way of reading it that has *holding* in it."""
+    """The last two segments of a path, in each way of reading it that has *holding* in it."""
     text = path.partition("?")[0].partition("#")[0].translate(_DROPPED)
     for _ in range(_DECODINGS):
         text = unquote(text).translate(_DROPPED)
@@ -77,15 +80,23 @@ def _readings(path: str, *, holding: str = "") -> Iterator[list[str]]:
 
 def _segments(path: str, *, merging: bool) -> list[str]:
     """
-    Split a path, without parameters (`;…`), blanks or dots.
+    Give the last two segments of a path, without parameters (`;…`), blanks or dots.
 
-    Not every server is *merging* empty segments before it takes two dots back.
+    Not every server is *merging* empty segments before it takes two dots back. It is read from its end, and no further than needed:
+    it may be nothing but dots.
     """
-    segments: list[str] = []
-    for written in path.split("/"):
-        segment = written.partition(";")[0].strip()
+    found: list[str] = []
+    back = 0
+    for written in reversed(path.split("/")):
+        segment = written.partition(";")[0].strip() if written else written
         if segment == "..":
-            segments = segments[:-1]
-        elif segment != "." and (segment or not merging):
-            segments.append(segment)
-    return [segment for segment in segments if segment]
+            back += 1
+        elif segment == "." or (merging and not segment):
+            continue
+        elif back:
+            back -= 1
+        elif segment:
+            found.append(segment)
+            if len(found) == _ENOUGH:
+                break
+    return found[::-1]

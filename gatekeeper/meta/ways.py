@@ -6,9 +6,9 @@ A parameter that one server takes from a request and another does not is refused
 
 from __future__ import annotations
 
-from gatekeeper.meta.batch import BATCHES, mentions
 from gatekeeper.meta.bids import BID
 from gatekeeper.meta.bodies import Members, UnreadableBody, present, query_readings, readings, spelled
+from gatekeeper.meta.scanning import BATCHES, mentions
 
 PRODUCT = "messaging_product"
 # What Meta asks of the object under the type's own name: one name of each group.

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import compress
@@ -18,6 +17,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from gatekeeper.core.caching import remember
+from gatekeeper.meta.budget import ReadingBudget, TooMuchToRead
+from gatekeeper.meta.packing import UnknownPacking, Unpacking
 
 OURS = "gatekeeper-"
 # What aiohttp's client would add to a request that lacks it.
@@ -40,12 +41,9 @@ _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
 # What was read whole is measured anew.
 _NOT_SENT_WHOLE = _NOT_SENT | {"content-length", "idempotency-key"}
 _NOT_SAID_WHOLE = _HOP_BY_HOP | {"content-length"}
-_MEMBERS, _LAYERS = 8, 3
 NO_BODY = (204, 304)  # statuses. Source: RFC 9110, section 6.4.1
 # What comes slower than this is nobody's honest request.
 HEAD_S, BODY_S = 60, 60
-# The content encodings that we read, and zlib's word for each.
-WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -224,36 +222,18 @@ async def read_body(request: Request, most: int, *, within_s: float = BODY_S) ->
 
 def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:
     """Undo a content encoding; TooLarge when what comes out is more than *most* bytes, UnknownEncoding, or ValueError when it is broken."""
-    names = [part.strip().lower() for part in (encoding or "").split(",")]
-    if len(names) > _LAYERS:
-        raise UnknownEncoding
-    for name in reversed(names):
-        if name in ("", "identity"):
-            continue
-        if name not in WINDOWS:
-            raise UnknownEncoding
-        body = _inflated(body, WINDOWS[name], most)
-    return body
-
-
-def _inflated(body: bytes, window: int, most: int) -> bytes:
-    """Inflate *body*: one stream, or of gzip a few members."""
-    text = b""
-    for _ in range(_MEMBERS):
-        try:
-            inflater = zlib.decompressobj(window)
-            text += inflater.decompress(body, most + 1 - len(text))
-        except zlib.error:
-            if window != zlib.MAX_WBITS or text:
-                break
-            return _inflated(body, -zlib.MAX_WBITS, most)  # `deflate` without its header, as some clients send it
-        if len(text) > most:
-            raise TooLarge
-        if not inflater.eof:
-            raise ValueError("the body ends before its content encoding does")
-        body = inflater.unused_data
-        if not body:
-            return text
-        if window <= zlib.MAX_WBITS:  # only gzip has members; what follows a deflated stream could be read in two ways
-            break
-    raise ValueError("the body is not what its content encoding says")
+    texts, size = [], 0
+    try:
+        unpacking = Unpacking(encoding or "", ReadingBudget(most))
+        for text in unpacking.feed(body):
+            size += len(text)
+            if size > most:
+                raise TooLarge
+            texts.append(text)
+    except UnknownPacking:
+        raise UnknownEncoding from None
+    except TooMuchToRead:
+        raise TooLarge from None
+    if not unpacking.ended:
+        raise ValueError("the body ends before its content encoding does")
+    return b"".join(texts)

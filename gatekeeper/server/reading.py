@@ -18,6 +18,7 @@ from gatekeeper.server.http import Pairs, Request, unpacked
 _DRY_RUN = "Gatekeeper-Dry-Run"
 _CALLER = "Gatekeeper-Caller"
 _OF_A_BODY = ("content-encoding", "content-type")
+_PACKED_MUCH = 1 << 14  # bytes
 _TRUE = ("true", "1")
 
 
@@ -51,6 +52,14 @@ def read_send(request: Requested, body: bytes, most: int, *, marketing_api: bool
     return plain_send(text, **said, marketing_api=marketing_api) or decode_send(
         text, **said, marketing_api=marketing_api
     ), written
+
+
+def is_packed_much(request: Requested, body: bytes) -> bool:
+    """Say whether to undo what a body is packed in may take so long that others must not wait for it."""
+    packed = request.headers.get("Content-Encoding")
+    return packed is not None and (
+        len(body) > _PACKED_MUCH or "," in packed or len(request.headers.getall("Content-Encoding")) > 1
+    )
 
 
 def instead(headers: Pairs) -> Pairs:

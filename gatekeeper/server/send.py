@@ -6,6 +6,7 @@ Read `Sends.handle` from top to bottom.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -27,7 +28,7 @@ from gatekeeper.server.course import LONGEST, Course, Record, begun, described
 from gatekeeper.server.holding import Held, Wish
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, answer_headers, onward, read_body
 from gatekeeper.server.lending import hold_plain, lender, lent
-from gatekeeper.server.reading import instead, is_dry, query_of, read_send
+from gatekeeper.server.reading import instead, is_dry, is_packed_much, query_of, read_send
 from gatekeeper.server.recorded import Unread
 from gatekeeper.server.repeats import HEADER, Lost, Repeats
 from gatekeeper.server.replies import Reply, fault, refusal_reply
@@ -118,7 +119,10 @@ class Sends:
         target = course.target
         course.lender = lender(self._engine.directory.named(target.phone_number_id))
         try:
-            send, written = read_send(request, body, self._most, marketing_api=target.marketing_api)
+            if is_packed_much(request, body):
+                send, written = await asyncio.to_thread(read_send, request, body, self._most, marketing_api=target.marketing_api)
+            else:
+                send, written = read_send(request, body, self._most, marketing_api=target.marketing_api)
             if course.lender is not None:
                 hold_plain(request.method, request.raw_path, request.headers.items(), written)
         except TooLarge:

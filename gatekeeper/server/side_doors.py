@@ -62,7 +62,7 @@ class SideDoors:
             async with asyncio.timeout(BODY_S):
                 async for piece in request.content.iter_any():
                     begun += piece
-                    watch.feed(piece)
+                    await watch.read(piece)
                     if len(begun) > self._most:
                         return bytes(begun), False
         except (ConnectionError, TimeoutError, HttpProcessingError, ClientPayloadError):
@@ -97,7 +97,7 @@ class SideDoors:
         async def let_out() -> AsyncIterator[bytes]:
             held = begun
             async for piece in request.content.iter_any():
-                watch.feed(piece)
+                await watch.read(piece)
                 judge()
                 yield held + piece[:-1]
                 held = piece[-1:]

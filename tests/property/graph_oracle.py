@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import gzip
 import json
@@ -29,13 +30,40 @@ class Everything(dict):
 
 def may_send(method: str, target: str, headers: Headers, body: bytes) -> bool:
     """Say whether anything that Graph might do with this request could send a message."""
-    return _sends(method, target, headers, [*_query(target), *_parameters(headers, body)], depth=0)
+    return any(_sends(method, target, headers, [*_query(target), *found], depth=0) for found in _readings(headers, body))
+
+
+def messages(method: str, target: str, headers: Headers, body: bytes) -> set[tuple[str, str]]:
+    """
+    From which number to whom a request may send, if it is a send.
+
+    Of a parameter that comes in the query and in the body either may count, and of one that comes twice in one place the last.
+    """
+    numbers = {found[1] for path in _paths(target) if (found := _SEND.search(path))}
+    users = set()
+    for given in _readings(headers, body):
+        posts = _posts(method, headers, [*_query(target), *given])
+        for pairs in ([*_query(target), *given], [*given, *_query(target)], given, _query(target)):
+            some = dict(pairs)
+            if posts and some.get("messaging_product") == "whatsapp" and some.get("type") and some.get("to"):
+                users.add(str(_plain(some["to"])))
+    return {(number, user) for number in numbers for user in users}
+
+
+def _plain(value: Any) -> Any:
+    read = _read(value)
+    return read if isinstance(read, str | int) else value
+
+
+def _posts(method: str, headers: Headers, parameters: Parameters) -> bool:
+    posts = method.strip().upper() == "POST"
+    posts |= any(_name(name) == "method" and str(value).strip().upper() == "POST" for name, value in parameters)
+    return posts or any(name.lower().replace("_", "-") in OVERRIDES and "POST" in value.upper() for name, value in headers)
 
 
 def _sends(method: str, target: str, headers: Headers, parameters: Parameters, depth: int) -> bool:
-    posts = method.strip().upper() == "POST"
-    posts |= any(_name(name) == "method" and str(value).strip().upper() == "POST" for name, value in parameters)
-    posts |= any(name.lower().replace("_", "-") in OVERRIDES and "POST" in value.upper() for name, value in headers)
+    posts = _posts(method, headers, parameters)
+    parameters = [*parameters, *_nested(parameters)]
     if posts and any(_is_send(path) or (depth and "{result=" in path) for path in _paths(target)):
         return True
     for name, value in parameters:
@@ -91,8 +119,11 @@ def _without_merging(path: str) -> str:
 _RESOLVED = (str, lambda path: posixpath.normpath(re.sub("/+", "/", path)), _without_merging)
 
 
+_SEND = re.compile(r"(?:^|/)\s*([0-9]+)[\s/]*/\s*(?:marketing_)?messages[\s/]*$", re.IGNORECASE | re.ASCII)
+
+
 def _is_send(path: str) -> bool:
-    return re.search(r"(?:^|/)\s*[0-9]+[\s/]*/\s*(?:marketing_)?messages[\s/]*$", path, re.IGNORECASE | re.ASCII) is not None
+    return _SEND.search(path) is not None
 
 
 def _name(name: str) -> str:
@@ -103,27 +134,81 @@ def _query(target: str) -> Parameters:
     return parse_qsl(target.partition("?")[2].partition("#")[0], keep_blank_values=True)
 
 
-def _parameters(headers: Headers, body: bytes) -> Parameters:
-    told = {name.lower(): value for name, value in headers}
-    for encoding in reversed([name.strip().lower() for name in told.get("content-encoding", "").split(",")]):
+def _nested(parameters: Parameters) -> Parameters:
+    """What PHP makes of names in brackets: arrays in arrays."""
+    found: dict[str, Any] = {}
+    for name, value in parameters:
+        base, bracket, rest = name.strip().partition("[")
+        if not bracket:
+            continue
+        at, keys = found.setdefault(base, {}), re.findall(r"\[?([^\[\]]*)\]", rest)
+        for key in keys[:-1]:
+            at = at.setdefault(key or str(len(at)), {})
+            if not isinstance(at, dict):
+                break
+        else:
+            if keys:
+                at[keys[-1] or str(len(at))] = value
+    return [(name, _everything(value)) for name, value in found.items()]
+
+
+def _everything(value: Any) -> Any:
+    return Everything([(name, _everything(one)) for name, one in value.items()]) if isinstance(value, dict) else value
+
+
+def _readings(headers: Headers, body: bytes) -> Iterator[Parameters]:
+    """The parameters in a body, by each of its content types, in each of the letters that it may be written in."""
+    encodings = ",".join(value for name, value in headers if name.lower() == "content-encoding")
+    for encoding in reversed([name.strip().lower() for name in encodings.split(",")]):
         if encoding in ("gzip", "x-gzip"):
             body = gzip.decompress(body)
         elif encoding == "deflate":
             body = zlib.decompress(body)
-    kind = told.get("content-type", "")
-    if "multipart" in kind:
-        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
-        return [
-            (str(part.get_param("name", header="content-disposition")), part.get_payload(decode=True).decode(errors="replace"))
-            for part in message.get_payload()
-        ]
-    text = body.decode(errors="replace")
+    given = [value for name, value in headers if name.lower() == "content-type"] or [""]
+    for kind in {*given, ",".join(given), *",".join(given).split(",")}:
+        if "multipart" in kind:
+            yield _parts(kind, body)
+            yield _lenient_parts(kind, body)
+            continue
+        for text in _texts(kind, body):
+            found: Parameters = []
+            if "urlencoded" not in kind:
+                read = _read(_read(text))
+                found += read.pairs if isinstance(read, Everything) else [("batch", read)] if isinstance(read, list) else []
+            if "json" not in kind:
+                found += parse_qsl(text, keep_blank_values=True)
+            yield found
+
+
+def _texts(kind: str, body: bytes) -> list[str]:
+    """A body in the letters that are declared, and in any that it looks like."""
+    declared = re.findall(r"charset=\"?([\w-]+)", kind)
+    wide = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"] if b"\0" in body else []
+    texts = {body.decode("utf-8", "replace").removeprefix("\ufeff"): None}
+    for charset in [*declared, *wide]:
+        with contextlib.suppress(LookupError, UnicodeError):
+            texts[body.decode(charset).removeprefix("\ufeff")] = None
+    return list(texts)
+
+
+def _parts(kind: str, body: bytes) -> Parameters:
+    message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+    return [
+        (str(part.get_param("name", header="content-disposition")), part.get_payload(decode=True).decode(errors="replace"))
+        for part in message.get_payload()
+        if not isinstance(part, str)
+    ]
+
+
+def _lenient_parts(kind: str, body: bytes) -> Parameters:
+    """As a reader has it that takes any line end, and any delimiter that it sees."""
+    boundary = kind.partition("boundary=")[2].strip('"').partition(";")[0]
     found: Parameters = []
-    if "urlencoded" not in kind:
-        read = _read(text)
-        found += read.pairs if isinstance(read, Everything) else [("batch", read)] if isinstance(read, list) else []
-    if "json" not in kind:
-        found += parse_qsl(text, keep_blank_values=True)
+    for section in re.split(re.escape(f"--{boundary}").encode(), body)[1:] if boundary else []:
+        head, _, value = section.replace(b"\r\n", b"\n").partition(b"\n\n")
+        named = re.search(rb"""\bname\s*=\s*["']?([^"';\n]*)""", head)
+        if named:
+            found.append((named[1].decode("latin-1"), value.removesuffix(b"\n").decode(errors="replace")))
     return found
 
 

@@ -30,7 +30,6 @@ from gatekeeper.finance.exports import exported
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.batch import asked, find, parameters
 from gatekeeper.meta.bodies import UnreadableBody
-from gatekeeper.meta.glance import Glance
 from gatekeeper.meta.listing import NotAListing, decode_page
 from gatekeeper.meta.mentions import users
 from gatekeeper.meta.paths import gated, is_root, names_edge
@@ -39,6 +38,7 @@ from gatekeeper.meta.responses import decode_answer
 from gatekeeper.meta.retelling import payload_of
 from gatekeeper.meta.rewriting import Written, as_question, as_template, carries_rights, without_rights
 from gatekeeper.meta.sends import MalformedSend, Send, decode_send
+from gatekeeper.meta.showing import Showing
 from gatekeeper.meta.webhooks import NotAWebhook, decode_webhook, events_of
 from gatekeeper.rates.downloads import download
 from gatekeeper.rates.sheets import sheets
@@ -211,8 +211,11 @@ def batched(body: bytes, content_type: str = "application/json") -> None:
     request = asked("/v23.0/?batch=%5B%5D", "POST", [("Content-Type", content_type)])
     with contextlib.suppress(UnreadableBody):
         find(request.telling(parameters(body, content_type)))
-    for strict in (True, False):
-        Glance(None, strict=strict).sees(body, last=True)
+    for types in ([], [content_type], ["multipart/form-data; boundary=batch"]):
+        showing = Showing(types, closely=True)
+        showing.feed(body)
+        showing.end()
+        assert {True, False} >= {showing.is_free(), showing.may_send(edge=True, posts=True)}
 
 
 def test_a_batch_that_is_wrong_in_one_place_is_one_or_unreadable():

@@ -15,16 +15,19 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 from aiohttp import web
-from graph_oracle import Headers, may_send
+from graph_oracle import Headers, may_send, messages
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gatekeeper.core.recipients import masked
 from gatekeeper.server.app import running
 from gatekeeper.settings import parse
 from gatekeeper.telemetry import logger
 
-NUMBER, USER = "106540352242922", "4915112345678"
+NUMBER, USER, OTHER = "106540352242922", "4915112345678", "491709999999"
+MOST = 2048
 TEXT = {"messaging_product": "whatsapp", "to": USER, "type": "text", "text": '{"body":"hi"}'}
+TEMPLATE = {**TEXT, "type": "template", "template": '{"name":"a","language":{"code":"en"}}'}
 READ = {"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.in"}
 SLOW = settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -33,13 +36,14 @@ SLOW = settings(
 
 @dataclass
 class Request:
-    """What a caller writes; *broken*: nobody can read it for certain."""
+    """What a caller writes; *broken*: nobody can read it at all, *odd*: it can be read in several ways, or is more than is kept."""
 
     method: str
     target: str
     headers: Headers = field(default_factory=list)
     body: bytes = b""
     broken: bool = False
+    odd: bool = False
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Gate:
     """A gate, its log, and what arrived behind it."""
 
     url: str
+    mode: str
     runner: asyncio.Runner
     written: io.StringIO
     arrived: list[Request]
@@ -102,7 +107,7 @@ def gate(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Gate]:
             arrived: list[Request] = []
             written = io.StringIO()
             sections = {
-                "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "grace": "1s"},
+                "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "grace": "1s", "max_body": "2KiB"},
                 "upstream": {"base_url": await stack.enter_async_context(upstream(arrived))},
                 "ledger": {"url": redis_url, "timeout": "5s"},
                 "policy": {"mode": request.param, "cold_start": "closed"},
@@ -110,7 +115,7 @@ def gate(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Gate]:
             opened = await stack.enter_async_context(
                 running(parse(sections, name="test", environment={}), logger(written), now=lambda: 1_794_312_000_000)
             )
-            return Gate(opened.url, runner, written, arrived)
+            return Gate(opened.url, request.param, runner, written, arrived)
 
         yield runner.run(opened())
         runner.run(stack.aclose())
@@ -172,7 +177,9 @@ def operations(draw: st.DrawFn, depth: int = 2) -> Any:
 @st.composite
 def members(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
     """Parameters of a request: a message or a part of one, a batch, a method, and others."""
-    found = dict(draw(st.sampled_from([{}, {}, TEXT, READ, {"type": "text"}, {"fields": "id,name"}, {"note": "method=post"}])))
+    found = dict(
+        draw(st.sampled_from([{}, {}, TEXT, TEMPLATE, READ, {"type": "text"}, {"fields": "id,name"}, {"note": "method=post"}]))
+    )
     if draw(st.integers(0, 3)) == 0:
         found["method"] = draw(SAID)
     if draw(st.integers(0, 3)) == 0:
@@ -221,6 +228,8 @@ def requests(draw: st.DrawFn) -> Request:
         )
     if draw(st.integers(0, 2)) == 0:
         return Request(draw(VERBS), target, headers)
+    if draw(st.integers(0, 4)) == 0:
+        return draw(disguised(target, headers))
     kind, packing = draw(st.sampled_from(sorted(FORMS))), draw(st.sampled_from(["", "", *sorted(PACKED)]))
     body = FORMS[kind](draw(members()))
     broken = draw(st.integers(0, 4)) == 0 and bool(body)
@@ -229,7 +238,37 @@ def requests(draw: st.DrawFn) -> Request:
         body = draw(st.sampled_from([body[:at], body[:at] + b"\xff" + body[at:], body[:at] + b"\n" + body[at:], body[at:]]))
     headers += [("Content-Type", kind)] if kind else []
     headers += [("Content-Encoding", packing)] if packing else []
-    return Request(draw(VERBS), target, headers, PACKED[packing](body), broken)
+    return Request(draw(VERBS), target, headers, PACKED[packing](body), broken, len(body) > MOST)
+
+
+LETTERS = ["utf-8", "latin-1", "utf-16", "utf-16-le", "utf-32-be", "utf-7", "cp037", "gbk"]
+
+
+@st.composite
+def disguised(draw: st.DrawFn, target: str, headers: Headers) -> Request:
+    """A body that some would read in another way than it says: bare lists, other letters, two types, parameters that come twice."""
+    given = draw(members())
+    how = draw(st.sampled_from(["json", "list", "list", "text", "form", "brackets", "twice"]))
+    kind = "application/json" if how in ("json", "list", "text") else "application/x-www-form-urlencoded"
+    text = json.dumps(draw(st.lists(operations(1), min_size=1, max_size=2))) if how in ("list", "text") else json.dumps(given)
+    text = json.dumps(text) if how == "text" else text
+    if how in ("form", "twice"):
+        text = as_form(given)
+    if how == "twice":
+        text = draw(st.sampled_from([f"to={OTHER}&{text}", f"{text}&to={OTHER}"]))
+    if how == "brackets":
+        text = as_form({"batch[0][method]": "POST", "batch[0][relative_url]": draw(PATHS), **given})
+    if draw(st.booleans()):  # more than is kept
+        pad = "x" * MOST if kind.endswith("urlencoded") else " " * MOST
+        text = draw(st.sampled_from([text + ("&" if pad[0] == "x" else "") + pad, pad + ("=&" if pad[0] == "x" else "") + text]))
+    letters = draw(st.sampled_from(LETTERS))
+    mark = draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf"])) if letters == "utf-8" else b""
+    declared = draw(st.sampled_from(["", f"; charset={letters}", f'; charset="{letters.upper()}"']))
+    kinds = draw(
+        st.sampled_from([[kind], [kind], [], ["text/plain"], ["text/plain", kind], [f"{kind}, text/plain"], ["image/png"]])
+    )
+    types = [("Content-Type", one + declared) for one in kinds]
+    return Request(draw(VERBS), target, [*headers, *types], mark + text.encode(letters, "replace"), odd=True)
 
 
 BATCH = json.dumps([{"method": "POST", "relative_url": f"{NUMBER}/messages"}])
@@ -242,9 +281,18 @@ BATCH = json.dumps([{"method": "POST", "relative_url": f"{NUMBER}/messages"}])
 @example(Request("POST", "/v23.0/me?batch=" + quote(BATCH)))
 @example(Request("POST", "/", [("Content-Type", "application/json")], json.dumps({"batch": BATCH}).encode()))
 @example(Request("DELETE", f"/v23.0/messages?id={NUMBER}", [("X-HTTP-Method", "POST")]))
+@example(Request("POST", "/", [("Content-Type", "application/json; charset=utf-16")], BATCH.encode("utf-16")))
+@example(Request("POST", "/", [("Content-Type", "application/json; charset=utf-7")], BATCH.encode("utf-7")))
+@example(Request("POST", "/", [], BATCH.encode("utf-32")))
+@example(Request("POST", "/me", [("Content-Type", "application/json"), ("Content-Type", "text/plain")], BATCH.encode()))
+@example(Request("POST", "/v23.0/", [("Content-Type", "application/json")], b" " * MOST + BATCH.encode()))
+@example(Request("POST", "/me", [("Content-Type", "application/json")], BATCH.encode() + b" " * MOST))
+@example(Request("POST", "/me", [("Content-Type", "application/json")], b"{" + b" " * 9000 + b'"batch":' + BATCH.encode() + b"}"))
+@example(Request("POST", "/messages", [("Content-Type", "application/json")], b" " * MOST + json.dumps({"id": NUMBER}).encode()))
+@example(Request("POST", f"/{NUMBER}/messages?to={OTHER}", [("Content-Type", "application/json")], json.dumps(TEXT).encode()))
 def test_no_request_that_may_send_leaves_without_a_decision(gate, asked):
     """
-    Whatever Graph may take for a message has its line in the log, whether it leaves or stays.
+    Whatever Graph may take for a message has its line in the log, whether it leaves or stays; and that line is about this message.
 
     And what is none arrives as it was written, without one.
     """
@@ -255,13 +303,19 @@ def test_no_request_that_may_send_leaves_without_a_decision(gate, asked):
         else []
     )
     written = may_send(asked.method, asked.target, asked.headers, asked.body) if not asked.broken else None
+    meant = {of for a in arrived for of in messages(a.method, a.target, a.headers, a.body)} if not asked.broken else set()
+    judged = {(line["phone_number_id"], line["recipient"]) for line in lines if line["reason"] != "malformed_request"}
 
     assert len(arrived) <= 1
     assert len(lines) <= 1
     assert not any(left) or lines
-    assert written is not True or lines
+    assert written is not True or lines or (400, []) == (status, arrived)  # a head that is no HTTP is refused before
     assert arrived or lines or status == 400
-    if written is False and status != 400:
+    assert gate.mode == "annotate" or not arrived or {line["verdict"] for line in lines} <= {"allow"}
+    if judged:
+        assert {(number, masked(user)) for number, user in meant} <= judged
+    refused = status in (400, 413, 415) or (asked.odd and judged == set() and lines)
+    if written is False and not refused:
         assert ([], (asked.method, asked.target, asked.body)) == (lines, *[(a.method, a.target, a.body) for a in arrived])
     if arrived:
         assert (asked.method, asked.target.partition("#")[0], asked.body) == (
