@@ -179,7 +179,10 @@ class _Search:
         target, posts = gated(request.path), request.may_post()
         if (target and (posts or referring)) or (posts and _refers(request.path)):
             return Found(details=_SENDS.format(where=where), target=target)
-        return self.within(request, where, depth + 1)
+        found = self.within(request, where, depth + 1)
+        if found is None and posts and names_edge(request.path):  # of a number that is none
+            found = Found(details=_SENDS.format(where=where))
+        return found
 
 
 def _refers(text: str) -> bool:

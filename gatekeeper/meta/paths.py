@@ -17,8 +17,11 @@ import msgspec
 _MESSAGES = "messages"
 _APIS = {_MESSAGES: False, f"marketing_{_MESSAGES}": True}
 _NUMBER = re.compile(r"[0-9]+")
+# What stands before any ending: `.json`, or a sign that some server may cut a name off at.
+_NAME = re.compile(r"\w*")
 _VERSION = re.compile(r"v[0-9]+(\.[0-9]+)?", re.IGNORECASE)
 
+_LONG_NUMBER, _LONGEST_SHOWN = re.compile(r"[0-9]{5,}"), 100
 _DECODINGS = 3  # a percent sign may itself be written with one
 _DROPPED = str.maketrans("", "", "\t\r\n")  # no parser of URLs keeps them, ours on the way out included
 _END = re.compile(r"[?#\0]")
@@ -50,9 +53,28 @@ def is_root(path: str) -> bool:
     return any(not segments or _VERSION.fullmatch(segments[-1]) for segments in _readings(path))
 
 
+@lru_cache(maxsize=1024)
 def names_edge(path: str) -> bool:
-    """Say whether a path ends as a send's does, whatever it is that stands before."""
-    return any(segments and segments[-1].casefold() in _APIS for segments in _readings(path, holding=_MESSAGES))
+    """Say whether a path ends as a send's does, whatever it is that stands before, and with whatever ending behind its name."""
+    return any(segments and _is_edge(segments[-1]) for segments in _readings(path, holding=_MESSAGES))
+
+
+def _is_edge(segment: str) -> bool:
+    name = _NAME.match(segment.casefold())
+    return name is not None and name[0] in _APIS
+
+
+def may_lead_to(path: str, place: str) -> bool:
+    """Say whether some server may take *path* for *place*, another path; the root is what it is in any spelling."""
+    wanted = [segment.casefold() for segment in next(_readings(place), [])]
+    if not wanted:
+        return False
+    return any([segment.casefold() for segment in segments] == wanted for segments in _readings(path, holding=wanted[-1]))
+
+
+def shown(path: str) -> str:
+    """A path as an error or a log line may quote it: without its query, not long, and without whole numbers."""
+    return _LONG_NUMBER.sub("…", path.partition("?")[0])[:_LONGEST_SHOWN]
 
 
 def may_post(method: str, headers: Iterable[tuple[str, str]] = (), told: Iterable[str] = ()) -> bool:
@@ -85,7 +107,7 @@ def _segments(path: str, *, merging: bool) -> list[str]:
     for written in path.split("/"):
         segment = written.partition(";")[0].strip()
         if segment == "..":
-            segments = segments[:-1]
+            del segments[-1:]
         elif segment != "." and (segment or not merging):
             segments.append(segment)
     return [segment for segment in segments if segment]
