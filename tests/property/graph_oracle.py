@@ -36,7 +36,7 @@ def _sends(method: str, target: str, headers: Headers, parameters: Parameters, d
     posts = method.strip().upper() == "POST"
     posts |= any(_name(name) == "method" and str(value).strip().upper() == "POST" for name, value in parameters)
     posts |= any(name.lower().replace("_", "-") in OVERRIDES and "POST" in value.upper() for name, value in headers)
-    if posts and any(_is_send(path) or (depth and "{result=" in path) for path in _paths(target)):
+    if posts and any(_is_edge(path) or (depth and "{result=" in path) for path in _paths(target)):
         return True
     for name, value in parameters:
         if _name(name) in ("id", "ids") and posts and _sends_by_id(target, value):
@@ -93,6 +93,11 @@ _RESOLVED = (str, lambda path: posixpath.normpath(re.sub("/+", "/", path)), _wit
 
 def _is_send(path: str) -> bool:
     return re.search(r"(?:^|/)\s*[0-9]+[\s/]*/\s*(?:marketing_)?messages[\s/]*$", path, re.IGNORECASE | re.ASCII) is not None
+
+
+def _is_edge(path: str) -> bool:
+    """Say whether a path ends like a send's, of whatever number: the gate decides none of another product either."""
+    return re.search(r"(?:^|/)\s*(?:marketing_)?messages[\s/]*$", path, re.IGNORECASE) is not None
 
 
 def _name(name: str) -> str:
