@@ -27,6 +27,7 @@ FORWARD_FAILED, FORWARD_DROPPED = "forward_failed", "forward_dropped"
 TEMPLATES_READ, TEMPLATES_UNREAD, TEMPLATE_CHANGED = "templates_read", "templates_unread", "template_changed"
 RECORD_STARTED, RECORD_DROPPED, RECORD_RESUMED = "record_started", "record_dropped", "record_resumed"
 TURNED_AWAY, FORGOTTEN = "turned_away", "forgotten"
+REQUEST_REJECTED, WEBHOOK_REFUSED = "request_rejected", "webhook_refused"
 ITEM_SKIPPED, FAULT = "item_skipped", "fault"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -115,6 +116,9 @@ class Metrics:
             "gatekeeper_upstream_seconds", "From forwarding to the answer.", buckets=_SECONDS, **one
         )
         self.turned_away = Counter("gatekeeper_turned_away", "Requests that no key or token admitted, by why.", ["why"], **one)
+        self.rejected = Counter(
+            "gatekeeper_rejected_requests", "Requests that were refused before anything was decided, by why.", ["why"], **one
+        )
         self.reloads = Counter("gatekeeper_reloads", "Changed configurations, by what became of them.", ["outcome"], **one)
         self.policy_stale = Gauge("gatekeeper_policy_stale", "Whether the configuration's file has a mistake.", **highest)
         self.ledger_up = Gauge("gatekeeper_ledger_up", "Whether the ledger answers.", **lowest)

@@ -142,7 +142,10 @@ class _Search:
         target = gated(path)
         if (target and (posts or referring)) or (posts and refers(path)):
             return Found(details=_SENDS.format(where=where), target=target)
-        return self.within(request, where, depth + 1)
+        found = self.within(request, where, depth + 1)
+        if found is None and posts and names_edge(request.path):  # of a number that is none
+            found = Found(details=_SENDS.format(where=where))
+        return found
 
     def _by_id(self, request: Asked, ids: list[Any], place: str) -> Found | None:
         """Find a message whose number a parameter names: `/messages?id=…`, as Graph reads `/?id=…` for an object."""

@@ -17,9 +17,12 @@ import msgspec
 _MESSAGES = "messages"
 _APIS = {_MESSAGES: False, f"marketing_{_MESSAGES}": True}
 _NUMBER = re.compile(r"[0-9]+")
+# What stands before any ending: `.json`, or a sign that some server may cut a name off at.
+_NAME = re.compile(r"\w*")
 _VERSION = re.compile(r"v[0-9]+(\.[0-9]+)?", re.IGNORECASE)
 
 _ENOUGH = 2  # segments say what a path is
+_LONG_NUMBER, _LONGEST_SHOWN = re.compile(r"[0-9]{5,}"), 100
 _DECODINGS = 3  # a percent sign may itself be written with one
 _DROPPED = str.maketrans("", "", "\t\r\n")  # no parser of URLs keeps them, ours on the way out included
 _END = re.compile(r"[?#\0]")
@@ -54,8 +57,28 @@ def is_root(path: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def names_edge(path: str) -> bool:
-    """Say whether a path ends as a send's does, whatever it is that stands before."""
-    return any(segments and segments[-1].casefold() in _APIS for segments in _readings(path, holding=_MESSAGES))
+    """Say whether a path ends as a send's does, whatever it is that stands before, and with whatever ending behind its name."""
+    return any(segments and _is_edge(segments[-1]) for segments in _readings(path, holding=_MESSAGES))
+
+
+def _is_edge(segment: str) -> bool:
+    name = _NAME.match(segment.casefold())
+    return name is not None and name[0] in _APIS
+
+
+def may_lead_to(path: str, place: str) -> bool:
+    """Say whether some server may take *path* for *place*, another path; the root is what it is in any spelling."""
+    enough = place.count("/") + 1
+    wanted = [segment.casefold() for segment in next(_readings(place, enough=enough), [])]
+    if not wanted:
+        return False
+    found = _readings(path, holding=wanted[-1], enough=enough)
+    return any([segment.casefold() for segment in segments] == wanted for segments in found)
+
+
+def shown(path: str) -> str:
+    """A path as an error or a log line may quote it: without its query, not long, and without whole numbers."""
+    return _LONG_NUMBER.sub("…", path.partition("?")[0])[:_LONGEST_SHOWN]
 
 
 def may_post(method: str, headers: Iterable[tuple[str, str]] = (), told: Iterable[str] = ()) -> bool:
@@ -64,23 +87,23 @@ def may_post(method: str, headers: Iterable[tuple[str, str]] = (), told: Iterabl
     return any(word.strip().upper() == _POST for said in (method, *overrides, *told) for word in said.split(","))
 
 
-def _readings(path: str, *, holding: str = "") -> Iterator[list[str]]:
-    """The last two segments of a path, in each way of reading it that has *holding* in it."""
+def _readings(path: str, *, holding: str = "", enough: int = _ENOUGH) -> Iterator[list[str]]:
+    """The last *enough* segments of a path, in each way of reading it that has *holding* in it."""
     text = path.partition("?")[0].partition("#")[0].translate(_DROPPED)
     for _ in range(_DECODINGS):
         text = unquote(text).translate(_DROPPED)
         if holding in text.casefold():
             for read in dict.fromkeys((text, _END.split(text)[0])):
                 for slashed in dict.fromkeys((read, read.replace("\\", "/"))):
-                    yield _segments(slashed, merging=True)
-                    yield _segments(slashed, merging=False)
+                    yield _segments(slashed, merging=True, enough=enough)
+                    yield _segments(slashed, merging=False, enough=enough)
         if "%" not in text:
             return
 
 
-def _segments(path: str, *, merging: bool) -> list[str]:
+def _segments(path: str, *, merging: bool, enough: int) -> list[str]:
     """
-    Give the last two segments of a path, without parameters (`;…`), blanks or dots.
+    Give the last *enough* segments of a path, without parameters (`;…`), blanks or dots.
 
     Not every server is *merging* empty segments before it takes two dots back. It is read from its end, and no further than needed:
     it may be nothing but dots.
@@ -97,6 +120,6 @@ def _segments(path: str, *, merging: bool) -> list[str]:
             back -= 1
         elif segment:
             found.append(segment)
-            if len(found) == _ENOUGH:
+            if len(found) == enough:
                 break
     return found[::-1]

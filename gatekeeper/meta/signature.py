@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import re
 from functools import lru_cache
 
 _SCHEME = "sha256="
+_SIGNATURE = re.compile(rf"{_SCHEME}[0-9a-f]{{64}}")
 
 
 def sign(secret: str, body: bytes) -> str:
@@ -24,6 +26,11 @@ def verify(secret: str, body: bytes, header: str | None) -> bool:
     if not secret or header is None or not header.isascii():
         return False
     return hmac.compare_digest(sign(secret, body).encode("ascii"), header.encode("ascii"))
+
+
+def may_sign(header: str) -> bool:
+    """Say whether *header* is a signature at all, of whatever body."""
+    return _SIGNATURE.fullmatch(header) is not None
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,8 @@ from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.recipients import digits
 from gatekeeper.sandbox.messages import Messages
 from gatekeeper.server.admin import problem
-from gatekeeper.server.http import TooLarge, read_body
+from gatekeeper.server.bodies import read_body
+from gatekeeper.server.http import TooLarge
 
 PATH = "/sandbox/customers/{wa_id}/messages"
 _MOST = 1 << 16

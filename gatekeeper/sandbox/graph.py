@@ -29,8 +29,9 @@ from gatekeeper.sandbox.customers import Customers
 from gatekeeper.sandbox.listing import BadPage, listed
 from gatekeeper.sandbox.media import Media, NotAnUpload, blank
 from gatekeeper.sandbox.messages import Messages, Refused
+from gatekeeper.server.bodies import read_body
 from gatekeeper.server.connections import GraphServer
-from gatekeeper.server.http import TooLarge, UnknownEncoding, read_body, unpacked
+from gatekeeper.server.http import TooLarge, UnknownEncoding, unpacked
 from gatekeeper.server.replies import refusal_reply
 from gatekeeper.settings import Settings
 

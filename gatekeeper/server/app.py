@@ -34,8 +34,10 @@ from gatekeeper.server.holding import Held
 from gatekeeper.server.listener import Listener
 from gatekeeper.server.recorded import RecordedEngine
 from gatekeeper.server.recording import Recording
+from gatekeeper.server.rejections import Rejections
 from gatekeeper.server.reload import Reload
 from gatekeeper.server.repeats import MARGIN_MS
+from gatekeeper.server.screening import Screening
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.sockets import BACKLOG, listening, url_of
@@ -53,6 +55,12 @@ def unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def new_gate_id() -> str:
+    """An id that no other gate has, by which a gate and its workers know the requests that they sent."""
+    return secrets.token_hex(_GATE_ID_BYTES)
+
+
+_GATE_ID_BYTES = 8
 _Runner = TypeVar("_Runner", bound=web.BaseRunner)
 
 
@@ -112,8 +120,9 @@ async def running(
         if graph is not None:
             upstream_settings = msgspec.structs.replace(settings.upstream, base_url=graph.base_url)
             settings = msgspec.structs.replace(settings, upstream=upstream_settings)
-        engine = await _engine(settings, book, ledger, metrics, log, now, stack)
-        upstream = Upstream(settings.upstream)
+        gate_id, grace = (ours and ours.gate_id) or new_gate_id(), settings.server.grace / 1000
+        engine = await _engine(settings, book, ledger, metrics, log, now, stack, gate_id)
+        upstream = Upstream(settings.upstream, gate_id=gate_id)
         stack.push_async_callback(upstream.close)
         aftermath = _aftermath(engine, log, now, stack)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
@@ -147,21 +156,25 @@ async def running(
         reload = Reload(config, loaded, follow, metrics, log, now)
         for task in (_balanced(engine), reload.watch(), aftermath.make_up()):
             stack.callback(courses.create_task(task).cancel)
+        rejections = Rejections(metrics, log)
         listener = Listener(
             sends,
             Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now),
             ThreadControl(SideDoors(sends, upstream, settings.server.max_body), engine, log, now),
             held,
+            Screening(settings.webhook.path, gate_id, rejections),
+            rejections,
             settings.webhook.path,
             log,
         )
-        grace = settings.server.grace / 1000
         stack.push_async_callback(listener.abandon, grace)
         admin = Admin(engine, upstream, settings, metrics, now, reload, callers=callers, log=log)
         app = admin.application(*(graph.customer_routes() if graph else ()))
         await _listen(web.AppRunner(app, access_log=None, shutdown_timeout=1), admin_bound, stack)
         runner = await _listen(
-            web.ServerRunner(GraphServer(listener.handle, taker=listener), shutdown_timeout=grace), bound, stack
+            web.ServerRunner(GraphServer(listener.handle, taker=listener, rejections=rejections), shutdown_timeout=grace),
+            bound,
+            stack,
         )
         stack.callback(forwarding.stop, grace)
         if reads:
@@ -177,9 +190,10 @@ async def _engine(
     log: Any,
     now: Callable[[], int],
     stack: contextlib.AsyncExitStack,
+    gate_id: str,
 ) -> Engine:
     """The engine, with whoever reads templates for it, and with a record of its course where the configuration wants one."""
-    reader = TemplateReader(settings.upstream)
+    reader = TemplateReader(settings.upstream, gate_id=gate_id)
     stack.push_async_callback(reader.close)
     if not settings.record.path:
         return Engine(settings, book, ledger, metrics, reader=reader)

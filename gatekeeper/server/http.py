@@ -1,5 +1,5 @@
 """
-Own HTTP as both directions need it: requests that are here whole, which headers travel, and bodies read within a bound.
+Own HTTP as both directions need it: requests that are here whole, which headers travel, and packed bodies read within a bound.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from functools import lru_cache
 from itertools import compress
 from typing import TypeAlias
 
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from gatekeeper.core.caching import remember
@@ -21,6 +20,7 @@ from gatekeeper.meta.budget import ReadingBudget, TooMuchToRead
 from gatekeeper.meta.packing import UnknownPacking, Unpacking
 
 OURS = "gatekeeper-"
+HOP_HEADER, HOP = "Gatekeeper-Hop", "gatekeeper-hop"
 # What aiohttp's client would add to a request that lacks it.
 AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 # Between us and one neighbour only. Source: RFC 9110, section 7.6.1.
@@ -40,7 +40,11 @@ _HOP_BY_HOP = frozenset(
 _NOT_SENT = _HOP_BY_HOP | {"host", "expect"}
 # What was read whole is measured anew.
 _NOT_SENT_WHOLE = _NOT_SENT | {"content-length", "idempotency-key"}
-_NOT_SAID_WHOLE = _HOP_BY_HOP | {"content-length"}
+_NOT_FORWARDED = _NOT_SENT_WHOLE | {HOP}
+_NOT_SAID = _HOP_BY_HOP | {HOP}
+_NOT_SAID_WHOLE = _NOT_SAID | {"content-length"}
+# Where Meta signs a webhook, today and formerly.
+SIGNATURES = frozenset({"x-hub-signature-256", "x-hub-signature"})
 NO_BODY = (204, 304)  # statuses. Source: RFC 9110, section 6.4.1
 # What comes slower than this is nobody's honest request.
 HEAD_S, BODY_S = 60, 60
@@ -54,10 +58,6 @@ class TooLarge(Exception):  # noqa: N818 - it names the body
     """A body is over its bound."""
 
 
-class BrokenOff(Exception):  # noqa: N818 - it names the body
-    """A body did not come to its end."""
-
-
 class UnknownEncoding(Exception):  # noqa: N818 - it names the body
     """A body has a content encoding that we do not read."""
 
@@ -68,10 +68,12 @@ _MOST_HEADS, _LONGEST_KEPT = 1024, 2048  # so many, and bytes of the longest
 class Head:
     """What stands before the body of a plain POST, but for how long that is: the same bytes mean the same again."""
 
-    __slots__ = ("_onward", "headers", "path")
+    __slots__ = ("_onward", "headers", "hops", "is_signed", "path")
 
     def __init__(self, path: str, headers: list[tuple[str, str]]) -> None:
         self.path = path
+        self.hops = hops_of(headers)
+        self.is_signed = any(_lower(name) in SIGNATURES for name, _ in headers)
         self.headers = CIMultiDictProxy(CIMultiDict([pair for pair in headers if _lower(pair[0]) != "content-length"]))
         self._onward: Pairs | None = None
 
@@ -129,8 +131,13 @@ def _plain(headers: MultiMapping[str]) -> Pairs:
 
 
 def upstream_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
-    """The headers of a request that go on: neither hop-by-hop nor ours, nor the length of what is here whole."""
+    """The headers of a request that go on: neither hop-by-hop nor ours but for its hops, nor the length of what is here whole."""
     return tuple(_kept(headers, _NOT_SENT_WHOLE))
+
+
+def forwarded_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
+    """The headers of a webhook that go on to an app: neither hop-by-hop nor ours, nor its length."""
+    return tuple(_kept(headers, _NOT_FORWARDED))
 
 
 def stream_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
@@ -141,7 +148,7 @@ def stream_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
 
 def answer_headers(headers: Iterable[tuple[str, str]], *, stream: bool = False) -> list[tuple[str, str]]:
     """The headers of an answer that go back: neither hop-by-hop, nor what only we say."""
-    return _kept(headers, _HOP_BY_HOP if stream else _NOT_SAID_WHOLE)
+    return _kept(headers, _NOT_SAID if stream else _NOT_SAID_WHOLE)
 
 
 def _kept(headers: Iterable[tuple[str, str]], drop: frozenset[str]) -> list[tuple[str, str]]:
@@ -160,12 +167,18 @@ def _kept(headers: Iterable[tuple[str, str]], drop: frozenset[str]) -> list[tupl
 def _going(names: tuple[str, ...], drop: frozenset[str]) -> tuple[tuple[bool, ...], bool]:
     """Which of some headers go on, and whether one of them is a Connection: clients send the same ones again and again."""
     lower = [_lower(name) for name in names]
-    return tuple(name not in drop and not name.startswith(OURS) for name in lower), "connection" in lower
+    goes = tuple(name not in drop and (name == HOP or not name.replace("_", "-").startswith(OURS)) for name in lower)
+    return goes, "connection" in lower
 
 
 @lru_cache(maxsize=1024)
 def _lower(name: str) -> str:
     return name.lower()
+
+
+def hops_of(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The gates that a request has come through, by their ids."""
+    return tuple(hop.strip() for name, value in headers if _lower(name) == HOP for hop in value.split(","))
 
 
 def authorized(headers: Iterable[tuple[str, str]], right: str) -> Pairs:
@@ -194,30 +207,6 @@ def head_of(lines: list[str], date: str | None = None) -> bytes:
     if date is not None and "\ndate:" not in head.lower():
         head += date
     return (head + "\r\n\r\n").encode("utf-8", "surrogateescape")
-
-
-async def read_body(request: Request, most: int, *, within_s: float = BODY_S) -> bytes:
-    """Read a request's body; TooLarge when it is more than *most* bytes, before more than that is in memory; BrokenOff."""
-    if isinstance(request, Whole):
-        if len(request.body) > most:
-            raise TooLarge
-        return request.body
-    length, content = request.content_length, request.content
-    if length is not None and length > most:
-        raise TooLarge
-    if content.is_eof() and content.exception() is None and length == content.total_bytes:  # it came with its head
-        return content.read_nowait()
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(within_s):
-            async for chunk in content.iter_any():
-                size += len(chunk)
-                if size > most:
-                    raise TooLarge
-                chunks.append(chunk)
-    except (ConnectionError, TimeoutError, HttpProcessingError, ClientPayloadError):
-        raise BrokenOff from None
-    return b"".join(chunks)
 
 
 def unpacked(body: bytes, encoding: str | None, most: int) -> bytes:

@@ -6,29 +6,27 @@ import asyncio
 import re
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gatekeeper.meta.bodies import spelled
-from gatekeeper.meta.paths import gated, may_post
+from gatekeeper.meta.paths import gated
+from gatekeeper.server.bodies import BodyBrokenOff, BodyTooSlow, NoRoom
 from gatekeeper.server.holding import PATH as HELD_PATH
 from gatekeeper.server.holding import Held
-from gatekeeper.server.http import BrokenOff, Whole
-from gatekeeper.server.replies import Reply, fault, refusal_reply
+from gatekeeper.server.http import Whole
+from gatekeeper.server.rejections import Rejections, Why
+from gatekeeper.server.replies import Reply, fault, refusal_reply, too_slow
+from gatekeeper.server.screening import Screening
 from gatekeeper.server.send import Sends
+from gatekeeper.server.side_doors import may_be_post
 from gatekeeper.server.thread_control import ThreadControl
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.telemetry import FAULT
 
 _LEAVE_S, _LOOK_S = 1.0, 0.02  # who is under load has sent again by then
-_POST, _GET, _CONNECT = "POST", "GET", "CONNECT"
+_POST, _GET = "POST", "GET"
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
 _TRACE = "gatekeeper"
-_CHUNKED = "chunked"
-_MOST_DIGITS = 20
-_BROKEN = re.compile("[\udc80-\udcff]")
-# Of nothing else could we know that the upstream reads it as we do.
-_TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
 # A path of which nothing is encoded, and without a query.
 _PLAIN = re.compile(r"/[A-Za-z0-9._~/-]*")
 _T = TypeVar("_T")
@@ -44,6 +42,8 @@ class Listener:
         webhooks: Webhooks,
         side_doors: ThreadControl,
         held: Held,
+        screening: Screening,
+        rejections: Rejections,
         webhook_path: str,
         log: Any,
     ) -> None:
@@ -52,6 +52,8 @@ class Listener:
         self._held = held
         self._webhooks = webhooks
         self._side_doors = side_doors
+        self._screening = screening
+        self._rejections = rejections
         self._webhook_path = webhook_path
         self._log = log
         self._running: set[asyncio.Task[Any]] = set()
@@ -80,6 +82,11 @@ class Listener:
 
     def take(self, request: Whole) -> Coroutine[Any, Any, Reply]:
         """Answer one of those."""
+        head = request.head
+        if head.hops or head.is_signed:
+            refusal = self._screening.refuse_plain(request)
+            if refusal is not None:
+                return self._answered(_at_once(refusal))
         target = None if request.raw_path == self._webhook_path else gated(request.raw_path)
         return self._answered(self._webhooks.receive(request) if target is None else self._sends.handle(request, target))
 
@@ -117,8 +124,13 @@ class Listener:
         answer: _Answer | Reply
         try:
             answer = await course
-        except BrokenOff:  # nobody reads this
-            answer = _refused("The request broke off.")
+        except BodyBrokenOff:  # most often nobody reads this
+            answer = self._rejected(Why.BROKEN_BODY, 400, "The request's body broke off, or is not framed as it says.")
+        except BodyTooSlow:
+            self._rejections.record(Why.TOO_SLOW, status=408)
+            answer = too_slow("body")
+        except NoRoom:
+            answer = self._rejected(Why.NO_ROOM, 503, "The gate reads as many large bodies as it has room for; send this again.")
         except Exception as error:  # noqa: BLE001 - a bug of ours is one line and one answer
             self._log.error(FAULT, source="gatekeeper", error=type(error).__name__, exc_info=error)
             refusal = fault(500, "Service temporarily unavailable", "The gate failed on this request; its log says how.")
@@ -128,49 +140,38 @@ class Listener:
         return answer
 
     async def _handed(self, request: web.BaseRequest) -> web.StreamResponse | Reply:
+        refusal = self._screening.refuse(request)
+        if refusal is not None:
+            return refusal
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        if not _TARGET.fullmatch(request.raw_path) or request.method == _CONNECT:
-            return _refused("The request target is not a path.")
-        if any(coding.strip().lower() != _CHUNKED for coding in request.headers.getall("Transfer-Encoding", ())):
-            return _closing("The only Transfer-Encoding that is read is chunked.")
-        if len(request.headers.get("Content-Length", "")) > _MOST_DIGITS:
-            return _closing("The Content-Length is longer than any number of bytes.")
-        if self._is_webhook(request):
-            return await self._webhooks.receive(request)
-        if request.path == self._webhook_path and request.method == _GET:
-            return await self._webhooks.handshake(request)
-        if any(not value.isascii() and _BROKEN.search(value) for value in request.headers.values()):
-            return _refused("A header is neither ASCII nor UTF-8.")
+        if self._screening.is_webhook_path(request.raw_path):
+            if request.method == _POST:
+                return await self._webhooks.receive(request)
+            if request.method == _GET:
+                return await self._webhooks.handshake(request)
         if self._held.serves(request.path):
             return await self._held.status(request)
         target = gated(request.raw_path)
-        if target is not None and _may_post(request):
+        if target is not None and may_be_post(request):
             return await self._sends.handle(request, target)
         return await self._side_doors.handle(request, target)
 
     def _is_webhook(self, request: web.BaseRequest) -> bool:
-        return request.method == _POST and request.path == self._webhook_path
+        return request.method == _POST and self._screening.is_webhook_path(request.raw_path)
+
+    def _rejected(self, why: Why, status: int, details: str) -> Reply:
+        """Refuse a request of which not all was read; what is to be sent again is read on, so that its answer is heard."""
+        self._rejections.record(why, status=status)
+        title = "Invalid request" if status < _SERVER_ERROR else "Service temporarily unavailable"
+        headers = {"Retry-After": "1"} if status == _UNAVAILABLE else {}
+        reply = refusal_reply(fault(status, title, details), trace=_TRACE, headers=headers)
+        reply.last = status != _UNAVAILABLE
+        return reply
 
 
-def _may_post(request: web.BaseRequest) -> bool:
-    """Say whether a request may be taken for a POST, as far as can be said without its body."""
-    query = request.raw_path.partition("?")[2]
-    if not query and request.method == _POST:
-        return True
-    told = (value for name, value in parse_qsl(query, keep_blank_values=True) if spelled(name) == "method")
-    return may_post(request.method, request.headers.items(), told)
-
-
-def _refused(details: str) -> Reply:
-    return refusal_reply(fault(400, "Invalid request", details), trace=_TRACE)
-
-
-def _closing(details: str) -> Reply:
-    """Refuse a request whose body nobody reads."""
-    reply = _refused(details)
-    reply.last = True
+async def _at_once(reply: Reply) -> Reply:
     return reply
 
 

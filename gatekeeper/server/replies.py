@@ -69,6 +69,13 @@ def fault(status: int, title: str, details: str) -> Refusal:
     return Refusal(code=2 if status >= _SERVER_ERROR else 100, title=title, details=details, http_status=status)
 
 
+def too_slow(part: str) -> Reply:
+    """Refuse a request of which a *part* did not come in time."""
+    reply = refusal_reply(fault(408, "Invalid request", f"The request's {part} did not come in time."), trace="gatekeeper")
+    reply.last = True
+    return reply
+
+
 _SERVER_ERROR = 500
 
 

@@ -19,14 +19,15 @@ from gatekeeper.core.errors import UpstreamError
 from gatekeeper.core.recipients import masked
 from gatekeeper.core.vocabulary import Reason, Refusal, State
 from gatekeeper.engine import Decided, Engine
-from gatekeeper.meta.paths import Target
+from gatekeeper.meta.paths import Target, names_edge
 from gatekeeper.meta.responses import Answer
 from gatekeeper.meta.sends import MalformedSend
 from gatekeeper.server.aftermath import Aftermath, Fate
+from gatekeeper.server.bodies import read_body
 from gatekeeper.server.callers import Callers
 from gatekeeper.server.course import LONGEST, Course, Record, begun, described
 from gatekeeper.server.holding import Held, Wish
-from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, answer_headers, onward, read_body
+from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, answer_headers, onward
 from gatekeeper.server.lending import hold_plain, lender, lent
 from gatekeeper.server.reading import instead, is_dry, is_packed_much, query_of, read_send
 from gatekeeper.server.recorded import Unread
@@ -107,7 +108,9 @@ class Sends:
         if admission.why is not None:
             return self._callers.turn_away(admission, target.phone_number_id), {}
         course = begun(target, admission.caller)
-        course.type, course.decided_at = "batch", course.started
+        course.decided_at = course.started
+        if not names_edge(request.raw_path):
+            course.type = "batch"
         verdict = (refused if self._engine.enforces else passed_unread)(Reason.MALFORMED_REQUEST, refusal=refusal)
         if not verdict.forwards or is_dry(request):
             return self._refuse(course, refusal, verdict, dry=is_dry(request)), {}

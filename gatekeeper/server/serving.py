@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.server.app import running
+from gatekeeper.server.app import new_gate_id, running
 from gatekeeper.server.ledgers import ledger_url
 from gatekeeper.server.sockets import listening, url_of, written
 from gatekeeper.server.workers import Place, Workers, arguments, orphaned, place, say_ready
@@ -66,8 +66,9 @@ async def _serve_many(settings: Settings, log: Any, stop: asyncio.Event, config:
         bound = listening(settings.server.listen, "listen", stack, shared=True, accepting=False)
         admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=True, accepting=False)
         url = await ledger_url(settings, Metrics(), log, stack)
+        gate_id = new_gate_id()
         places = [
-            Place(number=n, ledger_url=url, listen=written(bound), admin_listen=written(admin_bound))
+            Place(number=n, ledger_url=url, listen=written(bound), admin_listen=written(admin_bound), gate_id=gate_id)
             for n in range(1, settings.server.workers + 1)
         ]
         workers = Workers(arguments(config), places, log)

@@ -17,14 +17,17 @@ from typing import Any, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from gatekeeper.server.bodies import MEMORY, NoRoom, Share
 from gatekeeper.server.http import BODY_S, HEAD_S, Head, Heads, Whole
-from gatekeeper.server.replies import Reply
+from gatekeeper.server.rejections import Rejections, Why
+from gatekeeper.server.replies import Reply, too_slow
 
 _KEPT_S = 3630.0  # aiohttp's own: longer than the proxies in front of us keep theirs
 _LONGEST_HEAD, _MOST_HEADERS, _LONGEST = 8190, 128, 256 << 10  # the first two are aiohttp's own
 _MOST_DIGITS = len(str(_LONGEST))
 _BREAK, _END = b"\r\n", b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *([0-9]{1,%d})\r\n" % _MOST_DIGITS)
+_STAYS = "keep-alive"
 _UNPLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "sec-websocket-key1"})
 
 
@@ -55,6 +58,7 @@ class ShortWay(asyncio.Protocol):
         heads: Heads,
         *,
         head_s: float,
+        rejections: Rejections | None = None,
     ) -> None:
         """
         *long_way* makes the protocol that takes over; *all_short*: where this one is while it is not taken over.
@@ -66,6 +70,8 @@ class ShortWay(asyncio.Protocol):
         self._long_way = long_way
         self._all = all_short
         self._limit = head_s
+        self._rejections = rejections
+        self._share = Share(MEMORY)
         self._loop = asyncio.get_running_loop()
         self._parser = HttpRequestParser(self)
         self._since = self._loop.time()
@@ -167,6 +173,8 @@ class ShortWay(asyncio.Protocol):
             and 0 < len(length) <= _MOST_DIGITS
             and int(length) <= _LONGEST
             and headers.keys().isdisjoint(_UNPLAIN)
+            and headers.get("connection", _STAYS).lower() == _STAYS  # who names headers there may name one that decides
+            and "_" not in "".join(headers)
         )
 
     def _learned(self) -> Head:
@@ -177,9 +185,20 @@ class ShortWay(asyncio.Protocol):
         return head
 
     def _wait(self) -> None:
-        """The rest of its body comes in a piece of its own."""
+        """The rest of its body comes in a piece of its own; where there is no room for more of it, aiohttp reads it, and says so."""
+        try:
+            self._share.resize(len(self._begun))
+        except NoRoom:
+            self._hand_over()
+            return
         if self._late is None:
-            self._late = self._loop.call_later(BODY_S, self._transport.abort)
+            self._late = self._loop.call_later(BODY_S, self._end_waiting)
+
+    def _end_waiting(self) -> None:
+        if self._rejections is not None:
+            self._rejections.record(Why.TOO_SLOW, status=408)
+        self._transport.write(too_slow("body").written(date_line(int(time())), last=True))
+        self._transport.close()
 
     def _take(self, head: Head, body: bytes) -> None:
         self._whole = Whole(head, body, self._transport)
@@ -201,7 +220,7 @@ class ShortWay(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._closing = self._closing or reply.last
-        self._transport.write(reply.written(_date(int(time())), last=self._closing))
+        self._transport.write(reply.written(date_line(int(time())), last=self._closing))
         self._since, self._limit = self._loop.time(), _KEPT_S
         if self._closing or not self._clogged:
             self._go_on()
@@ -238,9 +257,11 @@ class ShortWay(asyncio.Protocol):
         self._headers: list[tuple[str, str]] = []
         self._messages = self._ended = 0
         self._headed = False
+        self._share.resize(0)
 
     def _forgotten(self) -> None:
         del self._parser  # which holds us: nobody has to come and collect the two
+        self._share.resize(0)
         self._all.discard(self)
         for timer in (self._look, self._late):
             if timer is not None:
@@ -268,7 +289,7 @@ def _measured(begun: bytes) -> tuple[bytes, int, int]:
 _stamps: dict[int, str] = {}
 
 
-def _date(now: int) -> str:
+def date_line(now: int) -> str:
     """The header that says the time, made once a second."""
     if now not in _stamps:
         _stamps.clear()

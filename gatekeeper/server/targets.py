@@ -12,7 +12,7 @@ from time import perf_counter
 import msgspec
 from yarl import URL
 
-from gatekeeper.server.http import Pairs, authorized, upstream_headers
+from gatekeeper.server.http import Pairs, authorized, forwarded_headers
 from gatekeeper.server.line import BrokenOff
 from gatekeeper.server.lines import Lines, NeverOpened, OpenedLate
 from gatekeeper.telemetry import Labelled, Metrics
@@ -50,7 +50,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, headers: Iterable[tuple[str, str]], body: bytes) -> Parcel:
         """Take the bytes as they are, and the headers but for those between two neighbours and ours."""
-        kept = upstream_headers(headers)
+        kept = forwarded_headers(headers)
         size = len(body) + sum([len(name) + len(value) for name, value in kept])
         return cls(body=body, headers=kept, digest=hashlib.sha256(body).digest(), size=size)
 

@@ -21,6 +21,7 @@ from gatekeeper.core.errors import GatekeeperError, UpstreamError
 from gatekeeper.engine.reading import Listing, Read
 from gatekeeper.meta.listing import FIELDS, Listed, NotAListing, Page, decode_page
 from gatekeeper.meta.responses import decode_answer
+from gatekeeper.server.http import HOP_HEADER
 from gatekeeper.settings import Upstream
 from gatekeeper.telemetry import FAULT, TEMPLATES_READ, TEMPLATES_UNREAD
 
@@ -46,9 +47,11 @@ class Registry(Protocol):
 class TemplateReader:
     """Asks Meta for an account's templates, with that account's own token."""
 
-    def __init__(self, settings: Upstream) -> None:
+    def __init__(self, settings: Upstream, *, gate_id: str = "") -> None:
+        """*gate_id*: by which this gate knows its own requests."""
         self._base = settings.base_url.rstrip("/")
         self._session = aiohttp.ClientSession(
+            headers={HOP_HEADER: gate_id} if gate_id else None,
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=_PAGE_S, sock_connect=settings.connect_timeout / 1000),

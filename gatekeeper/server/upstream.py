@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gatekeeper.core.errors import UpstreamError
-from gatekeeper.server.http import AUTOMATIC, Pairs
+from gatekeeper.server.http import AUTOMATIC, HOP_HEADER, Pairs
 from gatekeeper.server.line import BrokenOff, UpstreamAnswer
 from gatekeeper.server.lines import Lines, NeverOpened
 from gatekeeper.settings import Upstream as UpstreamSettings
@@ -51,7 +51,9 @@ class _Queue:
 class Upstream:
     """Meta's Graph API, or whatever stands at `upstream.base_url`."""
 
-    def __init__(self, settings: UpstreamSettings) -> None:
+    def __init__(self, settings: UpstreamSettings, *, gate_id: str = "") -> None:
+        """*gate_id* goes with every request, behind those of the gates before, so that one that comes back is known."""
+        self._hop = ((HOP_HEADER, gate_id),) if gate_id else ()
         self._base = URL(settings.base_url, encoded=True)
         self._timeout = settings.timeout / 1000
         connect = settings.connect_timeout / 1000
@@ -82,7 +84,7 @@ class Upstream:
         data = body if body or method == "POST" else None
         await self._sends.enter(self._timeout)
         try:
-            answer = await self._lines.ask(method, self._prefix + path, headers, data, within_s=self._timeout)
+            answer = await self._lines.ask(method, self._prefix + path, headers + self._hop, data, within_s=self._timeout)
         except NeverOpened:
             self.reachable = False
             raise UpstreamError("the upstream cannot be reached", status=502, sent=False) from None
@@ -100,6 +102,8 @@ class Upstream:
         self, method: str, path: str, headers: CIMultiDict[str], body: AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A pass-through request: nothing of it is kept in memory. UpstreamError: too many are on their way."""
+        for name, gate_id in self._hop:  # in one line: aiohttp keeps only the last of several that are spelled in two ways
+            headers[name] = ", ".join([*headers.popall(name, []), gate_id])
         await self._streams.enter(self._timeout)
         try:
             async with self._passing.request(

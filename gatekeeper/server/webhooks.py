@@ -14,19 +14,21 @@ from aiohttp import web
 from gatekeeper.core.errors import LedgerError, UnusableKeyError
 from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
-from gatekeeper.meta.signature import verify
+from gatekeeper.meta.signature import may_sign, verify
 from gatekeeper.meta.webhooks import decode_webhook
+from gatekeeper.server.bodies import read_body
 from gatekeeper.server.drift import log_drifts
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
-from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, read_body, unpacked
+from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, unpacked
 from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.server.targets import Parcel
 from gatekeeper.settings import Webhook
-from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Labelled, Metrics
+from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, WEBHOOK_REFUSED, Labelled, Metrics
 
 _MOST = 4 << 20
 _SIGNATURE, _ENCODING = "X-Hub-Signature-256", "Content-Encoding"
+_WRONG_SIGNATURE = "wrong_signature"
 _TRACE = "gatekeeper-webhook"
 _TAKEN = 200
 _OF_TEMPLATES = (meta.TemplateStatus, meta.TemplateCategory, meta.TemplateQuality)
@@ -63,7 +65,8 @@ class Webhooks:
         token = asked.get("hub.verify_token", "")
         known = bool(self._token) and hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
         if asked.get("hub.mode") != "subscribe" or not known:
-            return self._answer(403, "The verify token is not ours.")
+            why = "no_verify_token" if not self._token else "verify_token" if asked.get("hub.mode") == "subscribe" else "mode"
+            return self._answer(403, "The verify token is not ours.", why=why)
         return Reply(
             body=asked.get("hub.challenge", "").encode("utf-8", "surrogateescape"),
             headers=[("Content-Type", "text/plain; charset=utf-8")],
@@ -75,23 +78,27 @@ class Webhooks:
 
         It is answered 200, or as the app answers, only once the ledger has it: until then Meta says it again.
         """
+        signatures = request.headers.getall(_SIGNATURE, [])
+        why = self._unsigned(signatures)
+        if why:  # whatever its body is: it is not read
+            return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.", why=why)
         try:
             body = await read_body(request, _MOST)
         except TooLarge:
-            response = self._answer(413, f"The body is larger than {_MOST} bytes.")
+            response = self._answer(413, f"The body is larger than {_MOST} bytes.", why="too_large")
             response.last = True
             return response
-        if not verify(self._secret, body, request.headers.get(_SIGNATURE)):
-            return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.")
+        if not verify(self._secret, body, signatures[0]):
+            return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.", why=_WRONG_SIGNATURE)
         try:
-            packed = request.headers.get(_ENCODING)
+            packed = ",".join(request.headers.getall(_ENCODING, []))
             events = decode_webhook(unpacked(body, packed, _MOST) if packed else body)
         except TooLarge:
-            return self._answer(413, f"The body is larger than {_MOST} bytes once unpacked.")
+            return self._answer(413, f"The body is larger than {_MOST} bytes once unpacked.", why="too_large")
         except UnknownEncoding:
-            return self._answer(415, "The Content-Encoding is not one of gzip, deflate and identity.")
+            return self._answer(415, "The Content-Encoding is not one of gzip, deflate and identity.", why="encoding")
         except ValueError as error:
-            return self._answer(400, f"The body is not a webhook: {error}")
+            return self._answer(400, f"The body is not a webhook: {error}", why="unreadable")
         kinds = meta.kinds(events)
         if meta.Label.BROKEN in kinds:
             for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
@@ -116,7 +123,18 @@ class Webhooks:
         self._log.info(WEBHOOK, events=len(events), kinds=kinds, settled=len(settlements), status=status)
         return self._counted(Reply(status))
 
-    def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> Reply:
+    def _unsigned(self, signatures: list[str]) -> str:
+        """Say why no body at all would be signed; empty: one might."""
+        if not self._secret:
+            return "no_app_secret"
+        if not signatures:
+            return "no_signature"
+        return "" if len(signatures) == 1 and may_sign(signatures[0]) else _WRONG_SIGNATURE
+
+    def _answer(self, status: int, details: str, headers: dict[str, str] | None = None, *, why: str | None = None) -> Reply:
+        """Refuse; *why* is what the log says of it, where it is to say something."""
+        if why is not None:
+            self._log.warning(WEBHOOK_REFUSED, status=status, why=why)
         return self._counted(refusal_reply(fault(status, "Webhook refused", details), trace=_TRACE, headers=headers))
 
     def _counted(self, response: Reply) -> Reply:

@@ -29,12 +29,13 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 4.0
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told by its parent: which one it is, where the ledger is, and which addresses it shares."""
+    """What a worker is told by its parent: which one it is, where the ledger is, what it shares: addresses and the gate's id."""
 
     number: int
     ledger_url: str
     listen: str
     admin_listen: str
+    gate_id: str = ""
 
 
 def place() -> Place | None:

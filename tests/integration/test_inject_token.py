@@ -50,9 +50,8 @@ def sends(graph):
         [],
         [("Authorization", "Bearer the-callers")],
         [("authorization", "Bearer one"), ("AUTHORIZATION", "Bearer two")],
-        [("Authorization", "OAuth the-callers"), ("Connection", "Authorization")],
     ],
-    ids=["none", "one", "two", "hop-by-hop"],
+    ids=["none", "one", "two"],
 )
 async def test_a_send_goes_out_by_the_accounts_token(headers, opened, graph):
     """Whatever Authorization its caller gives; the body is the caller's own, byte for byte."""

@@ -538,7 +538,7 @@ async def test_an_answer_that_cannot_be_written_costs_its_connection(header, ser
     ids=["nothing", "a word", "half a head", "blank lines", "a second one begun", "half a body", "a second one behind another"],
 )
 async def test_what_never_ends_is_hung_up(pieces, monkeypatch):
-    """Head or body, first or second, by whichever way."""
+    """Head or body, first or second, by whichever way; who has begun hears that it was too slow."""
     monkeypatch.setattr(short_way, "BODY_S", 0.1)
     pieces = [piece for piece in pieces if piece]
     async with asyncio.timeout(5), Served(head_s=0.1).running() as served, served.connected() as (reader, writer):
@@ -547,7 +547,10 @@ async def test_what_never_ends_is_hung_up(pieces, monkeypatch):
             await tick(20)
         heard = await answers_until_the_end(reader)
 
-    assert sum(piece.endswith((b"hi", GET)) for piece in pieces) == len(heard)
+    whole = sum(piece.endswith(b"hi") or piece.startswith(GET) for piece in pieces)
+    begun = bool(pieces) and not pieces[-1].endswith(b"hi")
+
+    assert [201] * whole + [408] * begun == [one.status for one in heard]
 
 
 async def test_an_idle_connection_is_closed_in_the_end(monkeypatch):

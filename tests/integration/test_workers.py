@@ -67,6 +67,19 @@ async def test_workers_share_the_work_and_the_count(served):
     assert [MANY, MANY] == [await decided(served) for _ in range(2)]
 
 
+async def test_workers_are_one_gate_to_what_comes_back(served, graph):
+    """What one of them sent, any of them knows; so a circle ends at once, whoever of them it comes to."""
+    await sent(served)
+    gates = {hop for request in graph.arrived for hop in request.header("Gatekeeper-Hop")}
+    statuses = set()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        for _ in range(20):
+            async with session.get(f"{served.url}/v23.0/1", headers={"Gatekeeper-Hop": ", ".join(gates)}) as answer:
+                statuses.add(answer.status)
+
+    assert (1, {508}) == (len(gates), statuses)
+
+
 async def test_a_budget_is_one_for_all_workers(serve, graph):  # noqa: F811
     """Of 200 sends at once exactly as many pass as the limit pays for."""
     served = await serve(graph.url, server={"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "workers": 4})

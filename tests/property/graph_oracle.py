@@ -64,7 +64,7 @@ def _posts(method: str, headers: Headers, parameters: Parameters) -> bool:
 def _sends(method: str, target: str, headers: Headers, parameters: Parameters, depth: int) -> bool:
     posts = _posts(method, headers, parameters)
     parameters = [*parameters, *_nested(parameters)]
-    if posts and any(_is_send(path) or (depth and "{result=" in path) for path in _paths(target)):
+    if posts and any(_is_edge(path) or (depth and "{result=" in path) for path in _paths(target)):
         return True
     for name, value in parameters:
         if _name(name) in ("id", "ids") and posts and _sends_by_id(target, value):
@@ -124,6 +124,11 @@ _SEND = re.compile(r"(?:^|/)\s*([0-9]+)[\s/]*/\s*(?:marketing_)?messages[\s/]*$"
 
 def _is_send(path: str) -> bool:
     return _SEND.search(path) is not None
+
+
+def _is_edge(path: str) -> bool:
+    """Say whether a path ends like a send's, of whatever number: the gate decides none of another product either."""
+    return re.search(r"(?:^|/)\s*(?:marketing_)?messages[\s/]*$", path, re.IGNORECASE) is not None
 
 
 def _name(name: str) -> str:

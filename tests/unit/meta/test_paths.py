@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gatekeeper.meta.paths import Target, gated, is_root, may_post, names_edge
+from gatekeeper.meta.paths import Target, gated, is_root, may_lead_to, may_post, names_edge, shown
 
 NUMBER = "106540352242922"
 SEND, MARKETING = Target(NUMBER, marketing_api=False), Target(NUMBER, marketing_api=True)
@@ -103,6 +103,28 @@ def test_a_path_of_nothing_but_signs_holds_nobody_up():
     assert took < 0.3
 
 
+def spent(read, path):
+    """The least CPU time that reading a path took."""
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        read(path)
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+@pytest.mark.parametrize(
+    "read", [gated.__wrapped__, names_edge.__wrapped__, is_root, lambda path: may_lead_to(path, "/x/messages")]
+)
+@pytest.mark.parametrize("signs", [["a/", "../"], ["a/"], ["../"], ["%2e%2e/"], ["%25"], [";/"], ["\\"], ["//", ".."]])
+def test_a_path_costs_what_its_length_asks_for(signs, read):
+    """Four times as much of it costs about four times as much, whatever it goes up and down."""
+    short, long = ("".join("/" + sign * n for sign in signs) + f"/{NUMBER}/messages" for n in (10_000, 40_000))
+    ratio = spent(read, long) / max(spent(read, short), 1e-4)
+
+    assert ratio < 10
+
+
 @pytest.mark.parametrize(
     ("path", "found"),
     [
@@ -117,11 +139,46 @@ def test_the_root_is_where_no_object_is_named(path, found):
 
 
 @pytest.mark.parametrize(
-    ("path", "found"), [("/messages", True), ("/v23.0/me/Messages/", True), ("/%6dessages", True), ("/messages/1", False)]
+    ("path", "found"),
+    [
+        *[
+            (path, True)
+            for path in ("/messages", "/v23.0/me/Messages/", "/%6dessages", "/me/messages.json", "/x/marketing_messages:y")
+        ],
+        *[
+            (path, False)
+            for path in ("/messages/1", "/messages_history", "/messages2", "/xmessages", "/message_templates", "/a?b=/messages")
+        ],
+    ],
 )
 def test_an_edge_is_the_end_of_a_path(path, found):
     """It may be a send's when a parameter names the number."""
     assert found == names_edge(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "place", "found"),
+    [
+        *[
+            (path, "/webhook", True)
+            for path in ("/webhook", "/Webhook", "/webhook/", "//webhook", "/%77ebhook", "/webhook;x", "/a/../webhook")
+        ],
+        *[(path, "/webhook", True) for path in ("/webhook?x=1", "\\webhook", "/webhook%3Fx", "/%2577ebhook", "/./webhook/.")],
+        *[(path, "/webhook", False) for path in ("/", "/webhooks", "/x/webhook", "/webhook/x", "/?x=/webhook", "/web/hook")],
+        *[(path, "/Hooks/Meta", True) for path in ("/hooks/meta", "/hooks//META/")],
+        *[(path, "/", False) for path in ("/", "//", "/x")],
+    ],
+)
+def test_a_path_may_be_taken_for_another(path, place, found):
+    """As it may for a send's; nothing is taken for the root."""
+    assert found == may_lead_to(path, place)
+
+
+def test_what_is_shown_of_a_path_is_no_secret():
+    """Neither a query nor a whole number, and not endlessly much."""
+    found = [shown("/v23.0/+4915112345678/messages?access_token=x"), shown("/" + "a" * 1000)]
+
+    assert ["/v23.0/+…/messages", 100] == [found[0], len(found[1])]
 
 
 @pytest.mark.parametrize(
