@@ -7,9 +7,10 @@ import zoneinfo
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.secret import SHORTEST
-from gatekeeper.settings.addresses import address, port_fits
+from gatekeeper.settings.addresses import address, own_listener, port_fits
 from gatekeeper.settings.callers import access_mistakes
 from gatekeeper.settings.forwards import forward_mistakes
+from gatekeeper.settings.kinds import nearest
 from gatekeeper.settings.ledgers import ledger_mistakes
 from gatekeeper.settings.policies import policy_mistakes
 from gatekeeper.settings.sections import Recipients, Settings
@@ -31,6 +32,8 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
     elif "@" in settings.upstream.base_url.split("/")[2]:  # it is greeted with and logged, and Graph asks for a token instead
         found.append(("$.upstream.base_url", "a URL without a login"))
+    elif own := own_listener(settings.server, settings.upstream.base_url):  # each send would come back, and be decided again
+        found.append(("$.upstream.base_url", f"the gate's own address ($.server.{own})"))
     found += forward_mistakes(settings)
     found += _record_mistakes(settings)
     found += policy_mistakes(settings.policy)
@@ -65,7 +68,8 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
     try:
         zoneinfo.ZoneInfo(account.timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        found.append(("timezone", f"{account.timezone!r} is not an IANA time zone such as America/Los_Angeles"))
+        near = nearest(account.timezone, sorted(zoneinfo.available_timezones()), listed=False)
+        found.append(("timezone", f"{account.timezone!r} is not an IANA time zone such as America/Los_Angeles{near}"))
     if not re.fullmatch(r"[A-Z]{3}", account.currency):
         found.append(("currency", f"{account.currency!r} is not a currency code such as USD"))
     if not re.fullmatch(r"[!-~]*", account.access_token):
