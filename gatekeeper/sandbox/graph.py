@@ -76,6 +76,7 @@ class Sandbox:
         pauses: tuple[float, ...] = PAUSES_S,
     ) -> None:
         """*pace*: seconds between a message's statuses; *pauses*: seconds before each repetition of a refused webhook."""
+        self._gate_url = webhook_url.removesuffix(settings.webhook.path)
         self._courier = Courier(webhook_url, app_secret, log, pauses=pauses)
         self._messages = Messages(book=book, ledger=ledger, settings=settings, courier=self._courier, now=now, pace=pace)
         self._customers = Customers(self._messages)
@@ -106,8 +107,9 @@ class Sandbox:
         await self._courier.stop()
 
     def follow(self, settings: Settings) -> None:
-        """Adopt changed accounts and templates."""
+        """Adopt changed accounts and templates, and where webhooks go and how they are signed."""
         self._messages.follow(settings)
+        self._courier.follow(self._gate_url + settings.webhook.path, settings.webhook.app_secret[0])
 
     def customer_routes(self) -> list[web.RouteDef]:
         """What the admin listener adds, so that a person can play the customer."""

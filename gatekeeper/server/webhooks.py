@@ -13,15 +13,15 @@ from aiohttp import web
 from gatekeeper.core.errors import LedgerError
 from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
-from gatekeeper.meta.signature import verify
 from gatekeeper.meta.webhooks import decode_webhook
 from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, read_body, unpacked
 from gatekeeper.server.replies import Reply, fault, refusal_reply
+from gatekeeper.server.signers import Signers, Unsigned
 from gatekeeper.server.targets import Parcel
 from gatekeeper.settings import Webhook
-from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, Labelled, Metrics
+from gatekeeper.telemetry import ITEM_SKIPPED, ITEMS_REFUSED, TEMPLATE_CHANGED, WEBHOOK, WEBHOOK_REFUSED, Labelled, Metrics
 
 _MOST = 4 << 20
 _SIGNATURE, _ENCODING = "X-Hub-Signature-256", "Content-Encoding"
@@ -47,13 +47,17 @@ class Webhooks:
     ) -> None:
         self._engine = engine
         self._flushing = flushing
-        self._secret = settings.app_secret
-        self._token = settings.verify_token
+        self.follow(settings)
         self._forwarding = forwarding
         self._metrics = metrics
         self._by_status = Labelled(metrics.webhook_requests)
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
+
+    def follow(self, settings: Webhook) -> None:
+        """Go by these secrets from the next request on."""
+        self._signers = Signers(settings)
+        self._token = settings.verify_token
 
     async def handshake(self, request: web.BaseRequest) -> Reply:
         """Answer Meta's verification request with its own challenge, if it knows our token."""
@@ -61,6 +65,8 @@ class Webhooks:
         token = asked.get("hub.verify_token", "")
         known = bool(self._token) and hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
         if asked.get("hub.mode") != "subscribe" or not known:
+            subscribes, why = asked.get("hub.mode") == "subscribe", "wrong_token" if self._token else "no_token"
+            self._log.warning(WEBHOOK_REFUSED, status=403, why=why if subscribes else "no_subscription")
             return self._answer(403, "The verify token is not ours.")
         return Reply(
             body=asked.get("hub.challenge", "").encode("utf-8", "surrogateescape"),
@@ -79,8 +85,10 @@ class Webhooks:
             response = self._answer(413, f"The body is larger than {_MOST} bytes.")
             response.last = True
             return response
-        if not verify(self._secret, body, request.headers.get(_SIGNATURE)):
-            return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.")
+        signers = self._signers  # a reload meanwhile changes nothing for this webhook
+        signer = await signers.signer(body, request.headers.get(_SIGNATURE))
+        if isinstance(signer, Unsigned):
+            return self._unbelieved(signer, len(body))
         try:
             packed = request.headers.get(_ENCODING)
             events = decode_webhook(unpacked(body, packed, _MOST) if packed else body)
@@ -90,6 +98,15 @@ class Webhooks:
             return self._answer(415, "The Content-Encoding is not one of gzip, deflate and identity.")
         except ValueError as error:
             return self._answer(400, f"The body is not a webhook: {error}")
+        if signer.routes is not None:
+            try:
+                events, others = await signers.spoken_for(signer, events, self._engine.directory)
+            except LedgerError as error:
+                return self._unreachable(error, len(events))
+            if others:
+                self._log.warning(ITEMS_REFUSED, signer=signer.name, refused=len(others), kinds=meta.kinds(others))
+                if not events:
+                    return self._unbelieved(Unsigned.OTHER_ROUTE, len(body))
         kinds = meta.kinds(events)
         if meta.Broken.__name__ in kinds:
             for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
@@ -98,9 +115,7 @@ class Webhooks:
             settlements = await self._engine.absorb(events, now=self._now())
             await self._flushing.heard(events, now=self._now())
         except LedgerError as error:
-            self._metrics.ledger_failures.inc()
-            self._log.warning(WEBHOOK, events=len(events), status=503, error=str(error))
-            return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
+            return self._unreachable(error, len(events))
         status = _TAKEN
         if not self._forwarding.idle:
             parcel = Parcel.of(request.headers.items(), body)
@@ -111,6 +126,15 @@ class Webhooks:
                     self._log.info(TEMPLATE_CHANGED, **_told(event))
         self._log.info(WEBHOOK, events=len(events), kinds=kinds, settled=len(settlements), status=status)
         return self._counted(Reply(status))
+
+    def _unbelieved(self, why: Unsigned, size: int) -> Reply:
+        self._log.warning(WEBHOOK_REFUSED, status=401, why=why, bytes=size)
+        return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.")
+
+    def _unreachable(self, error: LedgerError, events: int) -> Reply:
+        self._metrics.ledger_failures.inc()
+        self._log.warning(WEBHOOK, events=events, status=503, error=str(error))
+        return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
 
     def _answer(self, status: int, details: str, headers: dict[str, str] | None = None) -> Reply:
         return self._counted(refusal_reply(fault(status, "Webhook refused", details), trace=_TRACE, headers=headers))

@@ -35,7 +35,7 @@ def test_nothing_is_all_defaults():
         settings.ledger.data_dir,
         settings.ledger.timeout,
     )
-    assert ("/webhook", "", "", (), 10_000, 300_000, ()) == (
+    assert ("/webhook", (), "", (), 10_000, 300_000, ()) == (
         settings.webhook.path,
         settings.webhook.app_secret,
         settings.webhook.verify_token,
@@ -183,7 +183,7 @@ def test_a_variable_of_the_environment_is_read():
     )
     [account] = settings.account
 
-    assert ("http://127.0.0.1:1", "s3", ("http://a", "http://b")) == (
+    assert ("http://127.0.0.1:1", ("s3",), ("http://a", "http://b")) == (
         settings.upstream.base_url,
         settings.webhook.app_secret,
         settings.webhook.targets,
@@ -196,7 +196,7 @@ def test_the_webhooks_secrets_are_read_from_metas_variables(webhook):
     """They need not be written down at all."""
     settings = parsed({"webhook": webhook}, META_APP_SECRET="s3", META_VERIFY_TOKEN="vt")
 
-    assert ("s3", "vt") == (settings.webhook.app_secret, settings.webhook.verify_token)
+    assert (("s3",), "vt") == (settings.webhook.app_secret, settings.webhook.verify_token)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_any_other_variable_that_is_unset_is_a_mistake(raw, path):
 
 def test_a_variable_is_read_once():
     """A value that looks like another variable is a value."""
-    assert "env:B" == parsed({"webhook": {"app_secret": "env:A"}}, A="env:B", B="x").webhook.app_secret
+    assert ("env:B",) == parsed({"webhook": {"app_secret": "env:A"}}, A="env:B", B="x").webhook.app_secret
 
 
 @pytest.mark.parametrize(
