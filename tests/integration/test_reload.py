@@ -121,7 +121,7 @@ async def test_a_gate_without_a_file_takes_a_signal_too(start, tmp_path, config,
 
 async def test_a_file_with_a_mistake_leaves_the_old_policy(start, config):
     """The log, `/readyz`, `/v1/policy` and a metric say so, and where; the gate stays ready. A repaired file is as good as a new one."""
-    text, says = RULE + 'action = "deny"\n', "$.policy.rule[0].action: Invalid enum value 'deny'"
+    text, says = RULE + 'action = "deny"\n', '$.policy.rule[0].action: Invalid enum value \'deny\'; valid: "block", "allow"'
     gate = await start(config(RULE))
     in_force = (await gate.asked("/v1/policy"))[1]
     gate.config.write_text(config(text))
@@ -404,7 +404,7 @@ async def test_a_mistake_is_told_by_its_path(text, says, tmp_path):
     [
         ('[server]\ngrace = "31s"\n', ["server"]),
         ('[upstream]\ntimeout = "61s"\n[ledger]\ntimeout = "251ms"\n', ["upstream", "ledger"]),
-        ('[record]\nkeep = 3\n', ["record"]),
+        ("[record]\nkeep = 3\n", ["record"]),
         ('[webhook]\nforward_to = "http://app.internal:3000/whatsapp"\n', None),
         ("[server]\nallow_empty = true\n", None),
         ("[server]\n[upstream]\n[ledger]\n[webhook]\n", None),
