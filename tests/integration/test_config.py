@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,11 @@ SAYS = {
     "admin-token-too-short": "$.server.admin_token: at least 16 characters",
     "admin-token-unset": "$.server.admin_token: the environment variable GATEKEEPER_NOT_SET is not set",
     "admin-token-with-a-space": "$.server.admin_token: printable ASCII, without spaces",
+    "allow-empty-is-text": "$.server.allow_empty: Expected `bool`, got `str`",
+    "app-secret-is-a-number": "$.webhook.app_secret: Expected `str | array`, got `int`",
+    "app-secret-second-is-a-number": "$.webhook.app_secret[1]: Expected `str`, got `int`",
+    "base-url-is-the-admin-listener": "$.upstream.base_url: the gate's own address ($.server.admin_listen)",
+    "base-url-is-the-gate": "$.upstream.base_url: the gate's own address ($.server.listen)",
     "base-url-without-host": f"$.upstream.base_url: {WEB}",
     "base-url-without-scheme": f"$.upstream.base_url: {WEB}",
     "budget-category-unknown": f"$.policy.budget[0].category[0]: 'promotion' is not a category; valid: {CATEGORIES}",
@@ -46,7 +53,10 @@ SAYS = {
     "budget-name-empty": "$.policy.budget[0].name: must not be empty",
     "budget-name-twice": "$.policy.budget[1].name: also the name of budget[0]",
     "budget-period-unknown": '$.policy.budget[0].period: Invalid enum value \'week\'; valid: "day", "month"',
-    "budget-scope-unknown": '$.policy.budget[0].scope: Invalid enum value \'template\'; valid: "portfolio", "waba", "phone_number", "caller", "recipient"',
+    "budget-scope-unknown": (
+        "$.policy.budget[0].scope: Invalid enum value 'template';"
+        ' valid: "portfolio", "waba", "phone_number", "caller", "recipient"'
+    ),
     "budget-without-limit": "$.policy.budget[0].limit: required key is missing",
     "budget-without-scope": "$.policy.budget[0].scope: required key is missing",
     "caller-as-section": "$.caller: Expected `array`, got `object`",
@@ -82,6 +92,7 @@ SAYS = {
     "fallback-text-parameter-is-text": "$.policy.fallback[0].text_parameter: Expected `bool`, got `str`",
     "fallback-without-language": "$.policy.fallback[0].language: required key is missing",
     "flag-is-text": "$.policy.reaction_opens_window: Expected `bool`, got `str`",
+    "flag-variable-is-text": "$.policy.reaction_opens_window: Expected `bool`, got `str`",
     "forward-to-is-a-number": "$.webhook.forward_to: Expected `str | array`, got `int`",
     "forward-to-is-the-gate": "$.webhook.forward_to: the gate's own address ($.server.listen)",
     "forward-to-second-is-a-number": "$.webhook.forward_to[1]: Expected `str`, got `int`",
@@ -156,6 +167,7 @@ SAYS = {
     "record-of-several-workers": "$.record.key: needed with several workers, which would each have other pseudonyms",
     "record-recipients-unknown": '$.record.recipients: Invalid enum value \'hidden\'; valid: "kept", "pseudonymised"',
     "retry-for-zero": f"$.webhook.retry_for: {DURATION}",
+    "route-app-secret-is-a-table": "$.webhook.route[0].app_secret: Expected `str | array`, got `object`",
     "route-as-section": "$.webhook.route: Expected `array`, got `object`",
     "route-is-the-gate": "$.webhook.route[0].forward_to[1]: the gate's own address ($.server.listen)",
     "route-number-is-a-phone-number": "$.webhook.route[0].phone_number_id[1]: an id of digits",
@@ -197,7 +209,9 @@ SAYS = {
     "size-of-another-unit": f"$.server.max_body: {SIZE}",
     "size-without-unit": f"$.server.max_body: {SIZE}",
     "size-zero": f"$.server.max_body: {SIZE}",
-    "template-of-another-category": '$.account[0].template[0].category: Invalid enum value \'service\'; valid: "marketing", "utility", "authentication"',
+    "template-of-another-category": (
+        '$.account[0].template[0].category: Invalid enum value \'service\'; valid: "marketing", "utility", "authentication"'
+    ),
     "template-of-another-status": "$.account[0].template[0].status: Invalid enum value 'approved'; did you mean \"APPROVED\"?",
     "template-without-language": "$.account[0].template[0].language: required key is missing",
     "template-without-name": "$.account[0].template[0].name: must not be empty",
@@ -213,23 +227,36 @@ SAYS = {
     "unknown-account-key": '$.account[1].time_zone: unknown key; did you mean "timezone"?',
     "unknown-budget-key": '$.policy.budget[0].currency: unknown key; valid: "name", "scope", "period", "limit", "category", "mode"',
     "unknown-caller-key": '$.caller[0].numbers: unknown key; did you mean "phone_number_ids"?',
-    "unknown-check": '$.policy.checks.spelling: unknown key; valid: "sender_is_recipient", "authentication_to_user_id", "parameter_text", "header_format", "parameter_names", "parameter_count", "button_parameter"',
-    "unknown-fallback-key": '$.policy.fallback[0].category: unknown key; valid: "template", "language", "text_parameter", "caller", "phone_number_id"',
+    "unknown-check": (
+        "$.policy.checks.spelling: unknown key;"
+        ' valid: "sender_is_recipient", "authentication_to_user_id", "parameter_text", '
+        '"header_format", "parameter_names", "parameter_count", "button_parameter"'
+    ),
+    "unknown-fallback-key": (
+        '$.policy.fallback[0].category: unknown key; valid: "template", "language", "text_parameter", "caller", "phone_number_id"'
+    ),
     "unknown-hold-key": '$.policy.hold[0].max_text: unknown key; did you mean "max_texts" or "max_bytes"?',
     "unknown-key": '$.server.lisen: unknown key; did you mean "listen"?',
     "unknown-ledger-key": '$.ledger.certfile: unknown key; did you mean "certificate"?',
-    "unknown-limit": '$.policy.limits.per_second: unknown key; valid: "throughput", "pair_rate", "messaging_limit", "marketing_hold", "mode"',
+    "unknown-limit": (
+        '$.policy.limits.per_second: unknown key; valid: "throughput", "pair_rate", "messaging_limit", "marketing_hold", "mode"'
+    ),
+    "unknown-list-of-sections": '$.acount: unknown key; did you mean "account"?',
     "unknown-policy-key": '$.policy.fallbacks: unknown key; did you mean "fallback"?',
     "unknown-record-key": '$.record.folder: unknown key; valid: "path", "max_file", "keep", "recipients", "key"',
     "unknown-route-key": '$.webhook.route[0].phone_number_ids: unknown key; did you mean "phone_number_id"?',
     "unknown-rule-key": '$.policy.rule[0].markets: unknown key; did you mean "market"?',
     "unknown-section": '$.sever: unknown key; did you mean "server"?',
     "unknown-template-key": '$.account[0].template[1].lang: unknown key; did you mean "language"?',
+    "unknown-webhook-key": '$.webhook.secret: unknown key; did you mean "app_secret"?',
     "value-without-quotes": "Invalid value (at line 2, column 8)",
     "variable-of-the-wrong-type": "$.server.workers: Expected `int`, got `str`",
     "variable-unset": "$.upstream.base_url: the environment variable GATEKEEPER_NOT_SET is not set",
     "variable-unset-in-a-list": "$.account[0].phone_number_ids[1]: the environment variable GATEKEEPER_NOT_SET is not set",
     "variable-unset-in-a-route": "$.webhook.route[0].forward_to: the environment variable GATEKEEPER_NOT_SET is not set",
+    "variable-unset-that-is-near-another": (
+        '$.ledger.url: the environment variable REDIS_URL_OF_NOBODY is not set; did you mean "REDIS_URL_OF_SOMEBODY"?'
+    ),
     "waba-is-a-number": "$.account[0].waba_id: Expected `str`, got `int`",
     "waba-is-a-word": "$.account[0].waba_id: an id of digits",
     "waba-twice": "$.account[1].waba_id: named by an account above",
@@ -250,6 +277,7 @@ NAMED = {
 def test_a_mistake_is_one_line_that_names_file_and_key(mistake, capsys, monkeypatch):
     """`check-config` and `serve` say the very same of a file with a mistake, and exit 2."""
     monkeypatch.delenv("GATEKEEPER_NOT_SET", raising=False)
+    monkeypatch.setenv("REDIS_URL_OF_SOMEBODY", "redis://localhost")
     file = str(MISTAKES / f"{mistake}.toml")
     checked, says = main(["check-config", file]), capsys.readouterr()
     assert 2 == checked  # or `serve` would run
@@ -413,3 +441,61 @@ def test_a_file_that_cannot_be_read_is_one_line(name, capsys, tmp_path):
     reason = {"folder": "Is a directory", "missing.toml": "No such file or directory", "latin.toml": "not UTF-8 text"}[name]
 
     assert (2, f"gatekeeper: {file}: {reason}\n") == (status, says.err)
+
+
+WARNED = """
+[webhook]
+app_secret = ["env:GATEKEEPER_NOT_SET", "env:GATEKEEPER_SET"]
+verify_token = "env:GATEKEEPER_SETT"
+[[webhook.route]]
+waba_id = ["2"]
+forward_to = "http://app.internal:3000/"
+app_secret = "env:OF_NO_USE"
+[[account]]
+waba_id = "1"
+[[account]]
+waba_id = "2"
+currency = "CHF"
+access_token = "env:OF_NO_USE"
+[[account]]
+waba_id = "3"
+currency = "EUR"
+"""
+UNSET, NEAR = "the environment variable OF_NO_USE is not set", 'is not set; did you mean "GATEKEEPER_SET"?'
+WARNINGS = [
+    f"$.webhook.app_secret[0]: the environment variable GATEKEEPER_NOT_SET {NEAR}; it counts as absent",
+    f"$.webhook.verify_token: the environment variable GATEKEEPER_SETT {NEAR}; it counts as absent",
+    f"$.webhook.route[0].app_secret: {UNSET}; it counts as absent",
+    f"$.account[1].access_token: {UNSET}; it counts as absent",
+    "$.account[1].currency: no CHF rate card is in force on 2026-11-10: every price is unknown",
+    (
+        "$.account[2].currency: the EUR rate card of 2026-07-01 is older than the rules in force, pmp-2026-10 from 2026-10-01: "
+        "no price is exact"
+    ),
+    "$.account[2].currency: the EUR rate card of 2026-07-01 has no service price: what a text costs is unknown",
+]
+
+
+def test_what_is_seldom_meant_is_a_warning(capsys, tmp_path, monkeypatch):
+    """Variables that are not set, currencies without a card or a service price, cards older than the rules: named, and no mistake."""
+    monkeypatch.setattr("os.environ", {"GATEKEEPER_SET": "a-secret-that-is-set"})
+    monkeypatch.setattr("gatekeeper.starting.unix_ms", lambda: 1_794_312_000_000)
+    file = tmp_path / "warned.toml"
+    file.write_text(WARNED)
+    status, says = main(["check-config", str(file)]), capsys.readouterr()
+
+    assert (0, [f"gatekeeper: warning: {file}: {warning}" for warning in WARNINGS]) == (status, says.err.splitlines())
+    assert {'webhook.app_secret = "set"', 'webhook.route[0].app_secret = "absent"'} < set(says.out.splitlines())
+
+
+def test_a_pipe_that_says_nothing_is_a_warning(capsys, tmp_path):
+    """What should have written it failed, and all defaults are no error."""
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("",))
+    writer.start()
+    status, says = main(["check-config", str(pipe)]), capsys.readouterr()
+    writer.join()
+    warning = f"gatekeeper: warning: {pipe}: $: nothing came from what can be read only once: all defaults are in force\n"
+
+    assert (0, warning) == (status, says.err)
