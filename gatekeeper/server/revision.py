@@ -106,11 +106,11 @@ class Revision:
     def _fingerprint(self, text: bytes, error: str = "") -> bytes:
         """The configuration by its text, since it may be a link that is swapped; the data by name, size and time."""
         digest = hashlib.sha256(text)
-        digest.update(error.encode("utf-8", "replace"))
+        digest.update(error.encode("utf-8", "surrogateescape"))
         try:
             for file in sorted(self._folder.rglob("*.*")):
                 stat = file.stat()
-                digest.update(f"{file}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+                digest.update(f"{file}|{stat.st_size}|{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         except OSError as fault:
             digest.update(repr(fault).encode())
         return digest.digest()

@@ -112,8 +112,8 @@ async def _serve_many(settings: Settings, log: Any, stop: asyncio.Event, reading
             for n in range(1, settings.server.workers + 1)
         ]
         revision = Revision(reading, settings)
-        watching = asyncio.create_task(revision.watch())
-        stack.callback(watching.cancel)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(tasks.create_task(revision.watch()).cancel)
         workers = Workers(arguments(reading.path), places, reading, lambda: revision.reading, log)
 
         def reload() -> None:

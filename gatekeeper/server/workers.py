@@ -21,6 +21,7 @@ import msgspec
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from gatekeeper.core.errors import ConfigError
 from gatekeeper.settings import Reading
 from gatekeeper.telemetry import METRICS_DIR, WORKER_DIED, WORKER_STARTED
 
@@ -53,9 +54,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _taken(size: int) -> bytes:
-    """So many bytes of standard input, unbuffered: what is behind them stays there."""
+    """Read so many bytes of standard input, unbuffered: what is behind them stays there. ConfigError: the parent is gone."""
     text = b""
-    while len(text) < size and (piece := os.read(sys.stdin.fileno(), size - len(text))):
+    while len(text) < size:
+        piece = os.read(0, size - len(text))
+        if not piece:  # half of a configuration must not be served by
+            raise ConfigError("the configuration broke off: the process that started this worker is gone")
         text += piece
     return text
 

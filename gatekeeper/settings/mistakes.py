@@ -7,7 +7,7 @@ import zoneinfo
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.secret import SHORTEST
-from gatekeeper.settings.addresses import address, own_listener, port_fits
+from gatekeeper.settings.addresses import address, port_fits
 from gatekeeper.settings.callers import access_mistakes
 from gatekeeper.settings.forwards import forward_mistakes
 from gatekeeper.settings.kinds import nearest
@@ -32,8 +32,6 @@ def mistakes(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.upstream.base_url", "an http:// or https:// URL"))
     elif "@" in settings.upstream.base_url.split("/")[2]:  # it is greeted with and logged, and Graph asks for a token instead
         found.append(("$.upstream.base_url", "a URL without a login"))
-    elif own := own_listener(settings.server, settings.upstream.base_url):  # each send would come back, and be decided again
-        found.append(("$.upstream.base_url", f"the gate's own address ($.server.{own})"))
     found += forward_mistakes(settings)
     found += _record_mistakes(settings)
     found += policy_mistakes(settings.policy)

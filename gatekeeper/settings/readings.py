@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gatekeeper.core.errors import ConfigError
 _LARGEST_MIB = 16
 _LARGEST = _LARGEST_MIB << 20
 # Names of a process's own descriptors: in another process, and at another time, they lead elsewhere.
-_DESCRIPTORS = ("/dev/", "/proc/")
+_DESCRIPTORS = re.compile(r"/dev/(fd/.*|std(in|out|err))|/proc/.*")
 _LINKS = 40
 
 
@@ -66,7 +67,7 @@ def _is_descriptor(path: Path) -> bool:
     """Say whether a path leads through a name such as `/dev/stdin`, be it by a link."""
     at = path.absolute()
     for _ in range(_LINKS):
-        if str(at).startswith(_DESCRIPTORS):
+        if _DESCRIPTORS.fullmatch(str(at)):
             return True
         if not at.is_symlink():
             return False

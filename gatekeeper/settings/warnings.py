@@ -9,9 +9,10 @@ from typing import Any
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.calendar import local_day
-from gatekeeper.core.regimes import OWN_PRODUCT, Regime
+from gatekeeper.core.regimes import Regime
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.vocabulary import Product
+from gatekeeper.settings.addresses import own_listener
 from gatekeeper.settings.loading import ENV, document, unset
 from gatekeeper.settings.readings import Reading
 from gatekeeper.settings.sections import Settings
@@ -26,6 +27,9 @@ def warnings(
     """What a person should know of a configuration without a mistake, each with its key path; *now*: the day of its prices."""
     raw, given = document(reading), os.environ if environment is None else environment
     found = [("$", "nothing came from what can be read only once: all defaults are in force")] if reading.once and not raw else []
+    own = own_listener(settings.server, settings.upstream.base_url)
+    if own:
+        found.append(("$.upstream.base_url", f"the gate's own address ($.server.{own}): what is sent there comes back"))
     return [*found, *_unset(raw, "$", given), *_prices(settings, book, now)]
 
 
@@ -53,18 +57,17 @@ def _prices(settings: Settings, book: Rulebook, now: int) -> Iterator[_Warning]:
             continue
         if card.effective < regime.effective:
             rules = f"{regime.name} from {regime.effective}"
-            yield path, f"the {account.currency} rate card of {card.effective} is older than the rules in force, {rules}"
+            yield (
+                path,
+                f"the {account.currency} rate card of {card.effective} is older than the rules in force, {rules}: no price is exact",
+            )
         unpriced = [market for market in sorted(card.rates) if card.rate(market, Product.SERVICE) is None]
-        if unpriced and _charges_service(regime, day):
+        if unpriced and _charges_service(book, regime, account, day):
             of = "no service price" if len(unpriced) == len(card.rates) else f"no service price for {', '.join(unpriced)}"
             yield path, f"the {account.currency} rate card of {card.effective} has {of}: what a text costs is unknown"
 
 
-def _charges_service(regime: Regime, day: dt.date) -> bool:
-    """Say whether a regime has a price for a free-form message."""
-    return any(
-        case.price in (OWN_PRODUCT, Product.SERVICE)
-        and Product.SERVICE in case.products
-        and (case.until is None or day <= case.until)
-        for case in regime.case
-    )
+def _charges_service(book: Rulebook, regime: Regime, account: Account, day: dt.date) -> bool:
+    """Say whether a free-form message of an account has a price where nothing makes it free."""
+    last = next((case for case in book.regimes.cases(regime, Product.SERVICE, account, day) if not case.needs), None)
+    return last is not None and bool(last.price)
