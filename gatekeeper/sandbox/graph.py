@@ -107,9 +107,12 @@ class Sandbox:
         await self._courier.stop()
 
     def follow(self, settings: Settings) -> None:
-        """Adopt changed accounts and templates, and where webhooks go and how they are signed."""
+        """Adopt changed accounts and templates."""
         self._messages.follow(settings)
-        self._courier.follow(self._gate_url + settings.webhook.path, settings.webhook.app_secret[0])
+
+    def post_to(self, path: str, app_secret: str) -> None:
+        """Post webhooks to this path of the gate from now on, and sign them by this secret."""
+        self._courier.follow(self._gate_url + path, app_secret)
 
     def customer_routes(self) -> list[web.RouteDef]:
         """What the admin listener adds, so that a person can play the customer."""

@@ -64,6 +64,7 @@ class Following:
             self._rounds.follow(current.account)
         if self._graph is not None:
             self._graph.follow(current)
+            self._graph.post_to(current.webhook.path, current.webhook.app_secret[0])
         self.balance()
 
     def balance(self) -> None:

@@ -7,18 +7,23 @@ import contextlib
 import gc
 import hashlib
 import hmac
+import io
 
 import pytest
+from aiohttp import ClientSession
 from fake_graph import eventually
 from test_forwarding import NUMBER, NUMBER_2, USER, WABA, WABA_2, apps, change, entry, inbound, message, webhook  # noqa: F401
 
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.rulebook import Rulebook
+from gatekeeper.server.app import running
 from gatekeeper.settings import parse
+from gatekeeper.telemetry import logger
 
 SIGNATURE = "X-Hub-Signature-256"
 WHOLE, NEXT, SHOP, OTHER = "the-app-secret", "the-next-app-secret", "the-secret-of-the-shop", "the-secret-of-another"
 NUMBER_4 = "200000000000004"
+BOOK = Rulebook.load(data_dir("config"))
 NEWS = {"event": "DISABLED", "message_template_name": "order_update", "message_template_language": "en_US"}
 
 
@@ -37,7 +42,7 @@ async def window(house, number: str):
 def follow(house, **sections) -> None:
     """Adopt a changed file, as a reload does."""
     raw = {"ledger": {"url": "redis://127.0.0.1"}, **sections}
-    house.gate.reload._follow(parse(raw, name="test", environment={}), Rulebook.load(data_dir("config")))
+    house.gate.reload._follow(parse(raw, name="test", environment={}), BOOK)
 
 
 def route(waba: str = "", number: str = "", **more):
@@ -239,7 +244,7 @@ async def test_a_reload_that_cannot_be_put_into_effect_changes_nothing(house, mo
     settings = parse({"webhook": {"app_secret": NEXT, "forward_to": "http://127.0.0.1:9"}}, name="test", environment={})
     before = house.gate.engine.settings
     with pytest.raises(Exception, match="it cannot be put into effect: ValueError"):
-        reload.adopt(reload.reading, settings, Rulebook.load(data_dir("config")))
+        reload.adopt(reload.reading, settings, BOOK)
     house.written.seek(0)
     house.written.truncate()  # the line on this fault, with its traceback
 
@@ -249,13 +254,13 @@ async def test_a_reload_that_cannot_be_put_into_effect_changes_nothing(house, mo
 async def test_reloads_leave_nothing_behind(house, apps):  # noqa: F811
     """A hundred of them: no more tasks, callbacks or targets than one."""
     app = await apps()
-    book, found = Rulebook.load(data_dir("config")), []
+    found = []
     settings = parse(
         {"webhook": {"app_secret": WHOLE, "forward_to": app.url}, "account": [{"waba_id": WABA}]}, name="t", environment={}
     )
     for times in (1, 100):
         for _ in range(times):
-            house.gate.reload._follow(settings, book)
+            house.gate.reload._follow(settings, BOOK)
             await asyncio.sleep(0)
         await eventually(lambda: not any("_balanced" in repr(task) for task in asyncio.all_tasks()))
         ours = sorted(task.get_coro().__qualname__ for task in asyncio.all_tasks() if "/gatekeeper/" in repr(task))
@@ -263,3 +268,33 @@ async def test_reloads_leave_nothing_behind(house, apps):  # noqa: F811
         found.append((ours, sum(len(stack._exit_callbacks) for stack in stacks)))
 
     assert found[0] == found[1]
+
+
+async def test_the_sandbox_follows_the_secret_and_the_path(redis_url, redis):
+    """Its customers are heard after each change, and where no secret is given it goes on with its own."""
+    raw = {
+        "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"},
+        "ledger": {"url": redis_url},
+        "account": [{"waba_id": WABA, "phone_number_ids": [NUMBER]}],
+    }
+    written, users = io.StringIO(), ["4915110000001", "4915110000002", "4915110000003"]
+    changes = [{}, {"app_secret": NEXT, "path": "/hooks"}, {"path": "/again"}]
+    async with (
+        running(parse(raw, name="test", environment={}), logger(written), sandbox=True) as gate,
+        ClientSession() as session,
+    ):
+
+        async def heard(user):
+            async with session.get(f"{gate.admin_url}/v1/threads/{NUMBER}/{user}") as answer:
+                return (await answer.json())["customer_service_window"] is not None
+
+        for user, webhook_section in zip(users, changes, strict=True):
+            gate.reload._follow(parse({**raw, "webhook": webhook_section}, name="test", environment={}), BOOK)
+            body = {"phone_number_id": NUMBER, "text": "hi"}
+            async with session.post(f"{gate.admin_url}/sandbox/customers/{user}/messages", json=body) as answer:
+                assert 200 == answer.status
+            async with asyncio.timeout(5):
+                while not await heard(user):  # noqa: ASYNC110 - a webhook comes over a socket
+                    await asyncio.sleep(0.01)
+
+    assert [] == [line for line in written.getvalue().splitlines() if "webhook_refused" in line]
