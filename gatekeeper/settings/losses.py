@@ -21,7 +21,7 @@ def loss(old: Settings, new: Settings, *, before: dict[str, Any], after: dict[st
     if new.server.allow_empty:
         return None
     if _is_empty(after) and not _is_empty(before):
-        return "$", _EMPTY
+        return "$.caller" if old.caller else "$.account" if old.account else "$", _EMPTY
     if old.caller and not new.caller:
         return "$.caller", _CALLERS
     if old.account and not new.account:

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 15
+PATIENCE_S = 40
 URL = re.compile(r"https?://\S+")
 WABA, NUMBER, USER = "102290129340398", "106540352242922", "4915112345678"
 HEAD = """\
@@ -71,9 +71,9 @@ class Gate:
         return self
 
     def takes(self, number: signal.Signals) -> bool:
-        """Whether a signal is handled by now."""
-        caught = re.search(r"^SigCgt:\s+(\w+)$", Path(f"/proc/{self.process.pid}/status").read_text(), re.MULTILINE)[1]
-        return bool(int(caught, 16) >> number - 1 & 1)
+        """Whether a signal is handled or ignored by now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return any(int(mask, 16) >> number - 1 & 1 for mask in re.findall(r"^Sig(?:Cgt|Ign):\s+(\w+)$", status, re.MULTILINE))
 
     def hang_up(self) -> None:
         """Ask it to read its files."""

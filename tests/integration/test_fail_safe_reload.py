@@ -11,11 +11,11 @@ import pytest
 from fake_graph import eventually
 from gates import ACCOUNT, NUMBER, gates, written
 
-WITHIN_S = 10
+WITHIN_S = 15
 KEY = "a-key-of-the-crm-system"
 CALLER = f'[[caller]]\nname = "crm"\nkey = "{KEY}"\n'
 MEANT = "if that is meant, say [server] allow_empty = true"
-EMPTY = f"stale: $: the file is empty, and all that is in force would be lost; {MEANT}"
+EMPTY = f"stale: $.caller: the file is empty, and all that is in force would be lost; {MEANT}"
 NO_CALLER = f"stale: $.caller: every [[caller]] in force is gone from the file, and anybody could send; {MEANT}"
 NO_ACCOUNT = f"stale: $.account: every [[account]] in force is gone from the file; {MEANT}"
 

@@ -433,9 +433,9 @@ async def test_a_file_that_breaks_the_reader_is_a_mistake(tmp_path, monkeypatch)
 
 
 async def test_a_signal_while_it_starts_does_no_harm(start, config):
-    """A gate that cannot reload yet goes on starting, and is then what the file says."""
+    """A gate that cannot reload yet, and is still loading its code, goes on starting, and is then what the file says."""
     gate = await start(config(), greeted=False)
-    await eventually(lambda: gate.takes(signal.SIGHUP))
+    await eventually(lambda: gate.takes(signal.SIGHUP), 15)
     gate.config.write_text(config(RULE))
     gate.hang_up()
     await gate.greeted()

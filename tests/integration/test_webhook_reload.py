@@ -298,3 +298,43 @@ async def test_the_sandbox_follows_the_secret_and_the_path(redis_url, redis):
                     await asyncio.sleep(0.01)
 
     assert [] == [line for line in written.getvalue().splitlines() if "webhook_refused" in line]
+
+
+async def test_a_number_moves_between_accounts_in_one_step(house):
+    """Of sends decided all the while, each has account, currency, category and caller of the one file or all of the other."""
+    one = {"webhook": {"app_secret": WHOLE}}
+    template = {"name": "order_update", "language": "en_US"}
+    utility, marketing = ([{**template, "category": category}] for category in ("utility", "marketing"))
+    first, second = (
+        {
+            **one,
+            "account": [
+                {"waba_id": WABA, "phone_number_ids": [NUMBER][:n], "template": utility},
+                {
+                    "waba_id": WABA_2,
+                    "currency": "INR",
+                    "phone_number_ids": [NUMBER][n:],
+                    "template": marketing,
+                },
+            ],
+        }
+        for n in (1, 0)
+    )
+    found = set()
+
+    async def sends(times: int = 15) -> None:
+        for _ in range(times):
+            told = (await house.template("order_update", ("Gatekeeper-Dry-Run", "true"))).json
+            found.add((told["currency"], told["category"]))
+
+    async def reloads() -> None:
+        for n in range(60):
+            follow(house, **(first, second)[n % 2])
+            await asyncio.sleep(0.005)
+
+    await asyncio.gather(reloads(), *(sends() for _ in range(8)))
+    for settings in (first, second):
+        follow(house, **settings)
+        await sends(1)
+
+    assert {("USD", "utility"), ("INR", "marketing")} == found
