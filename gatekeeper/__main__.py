@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -13,6 +14,7 @@ from gatekeeper import __version__
 from gatekeeper.core.errors import ConfigError, GatekeeperError, InputError
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
+_WHILE_LOADING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # The commands that each module adds, in the order in which help tells of them. To load all of them takes longer than to run one.
 _COMMANDS = {
     "starting": ("serve", "check-config"),
@@ -37,7 +39,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0: done, 1: it failed, 2: the command line, a configuration or an input file is wrong."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments[:1] == [
+            "serve"
+        ]:  # what it takes to serve loads for a while, and nothing of it must end by a signal meanwhile
+            for number in _WHILE_LOADING:
+                signal.signal(number, signal.SIG_IGN)
     given = _parser(arguments[0] if arguments else "").parse_args(arguments)
     try:
         given.run(given)

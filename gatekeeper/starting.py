@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import msgspec
 import uvloop
 
 from gatekeeper.core.data import data_dir
+from gatekeeper.server.app import unix_ms
 from gatekeeper.server.serving import serve
-from gatekeeper.settings import described, load_all
-from gatekeeper.telemetry import logger
+from gatekeeper.server.workers import place
+from gatekeeper.settings import described, load, load_all, read, warnings
+from gatekeeper.telemetry import CONFIG_WARNING, logger
 
 
 def add_parser(commands: Any) -> None:
@@ -30,13 +33,25 @@ def add_parser(commands: Any) -> None:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    settings, book = load_all(given.config, data_dir("config"))
-    uvloop.run(serve(settings, book, logger(), sandbox=given.sandbox, config=given.config))
+    ours, log, newest = place(), logger(), None
+    if ours is not None:
+        reading, newest = ours.readings(given.config)
+    else:
+        reading = read(given.config)
+    settings, book = load_all(reading, data_dir("config"))
+    if newest is not None:
+        settings = settings.revised(load(newest))
+    for path, warning in warnings(reading, settings, book, now=unix_ms()) if ours is None else ():
+        log.warning(CONFIG_WARNING, key=path, warning=warning)
+    uvloop.run(serve(settings, book, log, sandbox=given.sandbox, reading=reading, newest=newest))
 
 
 def _check(given: argparse.Namespace) -> None:
-    """Load exactly what serve loads; print what it understood, or the path of the mistake."""
-    settings, book = load_all(given.file, data_dir("config"))
+    """Load exactly what serve loads; print what it understood, or the path of the mistake; warn of what is seldom meant."""
+    reading = read(given.file)
+    settings, book = load_all(reading, data_dir("config"))
+    for path, warning in warnings(reading, settings, book, now=unix_ms()):
+        print(f"gatekeeper: warning: {reading.name}: {path}: {warning}", file=sys.stderr)
     for path, value in _flat(described(settings), ""):
         print(f"{path} = {msgspec.json.encode(value).decode()}")
     print(f"# regimes: {', '.join(f'{regime.name} from {regime.effective}' for regime in book.regimes)}")

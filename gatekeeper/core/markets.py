@@ -89,6 +89,11 @@ class Markets:
         place = self._by_country.get(iso2)
         return None if place is None else place.market(day).name
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all markets, present and past."""
+        return sorted(set(self._by_name.values()))
+
     def has(self, market: str) -> bool:
         """Whether a market is called so, now or once."""
         return market in self._by_name.values()

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 _SCHEME = "sha256="
-_SIGNATURE = re.compile(rf"{_SCHEME}[0-9a-f]{{64}}")
+_SHAPE = re.compile(r"sha256=[0-9a-f]{64}")
 
 
 def sign(secret: str, body: bytes) -> str:
@@ -28,12 +28,12 @@ def verify(secret: str, body: bytes, header: str | None) -> bool:
     return hmac.compare_digest(sign(secret, body).encode("ascii"), header.encode("ascii"))
 
 
-def may_sign(header: str) -> bool:
-    """Say whether *header* is a signature at all, of whatever body."""
-    return _SIGNATURE.fullmatch(header) is not None
+def is_signature(header: str) -> bool:
+    """Say whether *header* could sign anything at all."""
+    return _SHAPE.fullmatch(header) is not None
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=256)
 def _keyed(secret: str) -> hmac.HMAC:
     """What has the secret in it already, and of a body nothing yet."""
     return hmac.new(secret.encode("utf-8", "surrogateescape"), digestmod="sha256")

@@ -33,6 +33,10 @@ class Courier:
         self._group = asyncio.TaskGroup()
         self._running = 0
 
+    def follow(self, url: str, secret: str) -> None:
+        """Post to this URL from now on, and sign by this secret."""
+        self._url, self._secret = url, secret
+
     async def start(self) -> None:
         """Be ready to post."""
         self._session = aiohttp.ClientSession(

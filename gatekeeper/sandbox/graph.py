@@ -77,6 +77,7 @@ class Sandbox:
         pauses: tuple[float, ...] = PAUSES_S,
     ) -> None:
         """*pace*: seconds between a message's statuses; *pauses*: seconds before each repetition of a refused webhook."""
+        self._gate_url = webhook_url.removesuffix(settings.webhook.path)
         self._courier = Courier(webhook_url, app_secret, log, pauses=pauses)
         self._messages = Messages(book=book, ledger=ledger, settings=settings, courier=self._courier, now=now, pace=pace)
         self._customers = Customers(self._messages)
@@ -109,6 +110,10 @@ class Sandbox:
     def follow(self, settings: Settings) -> None:
         """Adopt changed accounts and templates."""
         self._messages.follow(settings)
+
+    def post_to(self, path: str, app_secret: str) -> None:
+        """Post webhooks to this path of the gate from now on, and sign them by this secret."""
+        self._courier.follow(self._gate_url + path, app_secret)
 
     def customer_routes(self) -> list[web.RouteDef]:
         """What the admin listener adds, so that a person can play the customer."""

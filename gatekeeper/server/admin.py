@@ -47,7 +47,6 @@ class Admin:
     ) -> None:
         self._engine = engine
         self._upstream = upstream
-        self._webhook = settings.webhook
         self._reload = reload
         self._metrics = metrics
         self._now = now
@@ -98,8 +97,16 @@ class Admin:
             "upstream": self._reached(),
             "rate_card": self._rate_card(),
         }
-        if not self._webhook.app_secret:
-            checks["webhook"] = "no app secret: every webhook is refused; set webhook.app_secret"
+        webhook = self._engine.settings.webhook
+        if not webhook.app_secret:
+            refused = (
+                "all but those of routes with an app_secret are"
+                if any(r.app_secret for r in webhook.route)
+                else "every webhook is"
+            )
+            checks["webhook"] = f"no app secret: {refused} refused; set webhook.app_secret"
+        if self._reload.restart_needed:
+            checks["restart_needed"] = ", ".join(f"$.{key}" for key in self._reload.restart_needed)
         blocked = self._engine.settings.policy.ledger_failure is LedgerFailure.BLOCK
         ready = checks["ledger"] == "ok" or not blocked
         told = {"checks": checks} if self._guard.admits(request) else {}

@@ -8,19 +8,16 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gatekeeper.core.data import data_dir
-from gatekeeper.core.errors import LedgerError
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.secret import Secret
+from gatekeeper.core.secret import Secret, Secrets
 from gatekeeper.engine import Engine
 from gatekeeper.engine.holding import Holding
-from gatekeeper.ledger.lanes import PROBE_S
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.sandbox.graph import Sandbox
 from gatekeeper.server import ledgers
@@ -29,6 +26,7 @@ from gatekeeper.server.aftermath import Aftermath
 from gatekeeper.server.callers import Callers
 from gatekeeper.server.connections import GraphServer
 from gatekeeper.server.flushing import Flushing
+from gatekeeper.server.following import Following, with_secrets
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.holding import Held
 from gatekeeper.server.listener import Listener
@@ -46,7 +44,7 @@ from gatekeeper.server.thread_control import ThreadControl
 from gatekeeper.server.upstream import Upstream
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.server.workers import place
-from gatekeeper.settings import Settings
+from gatekeeper.settings import Reading, Settings, Webhook
 from gatekeeper.telemetry import Metrics
 
 
@@ -95,22 +93,22 @@ async def running(
     book: Rulebook | None = None,
     sandbox: bool = False,
     now: Callable[[], int] = unix_ms,
-    config: Path | None = None,
+    reading: Reading | None = None,
 ) -> AsyncIterator[Gate]:
     """
     Run a gate until the block ends; then stop accepting, finish what is in flight, and close.
 
-    *book*: the rules, where they have been read. *config* is the file that *settings* were read from, to be followed.
+    *book*: the rules, where they have been read. *reading* is what *settings* were made from; the files are followed from there.
 
     ConfigError: an address or a data file is wrong. LedgerError: the embedded ledger cannot start.
     """
     metrics, book = Metrics(), book or Rulebook.load(data_dir("config"))
-    loaded, ours = settings, place()
+    loaded, reading, ours = settings, reading or Reading(), place()
     if ours is not None:  # what the parent holds is where it says
         server = msgspec.structs.replace(settings.server, listen=ours.listen, admin_listen=ours.admin_listen)
         settings = msgspec.structs.replace(settings, server=server)
     if sandbox:
-        settings = _with_secrets(settings)
+        settings = with_secrets(settings, _made_secrets())
     async with contextlib.AsyncExitStack() as stack:
         bound = listening(settings.server.listen, "listen", stack, shared=ours is not None)
         admin_bound = listening(settings.server.admin_listen, "admin_listen", stack, shared=ours is not None)
@@ -142,31 +140,19 @@ async def running(
             unread=engine.unread if isinstance(engine, RecordedEngine) else None,
         )
         rounds, reads = Rounds(engine.registry, log, now), ours is None or ours.number == 1  # one worker reads them for all
-
-        def follow(new: Settings, book: Rulebook) -> None:
-            current = msgspec.structs.replace(settings, policy=new.policy, account=new.account, caller=new.caller)
-            engine.follow(current, book)
-            callers.follow(current.caller)
-            if reads:
-                rounds.follow(current.account)
-            if graph is not None:
-                graph.follow(current)
-            stack.callback(courses.create_task(_balanced(engine)).cancel)
-
-        reload = Reload(config, loaded, follow, metrics, log, now)
-        for task in (_balanced(engine), reload.watch(), aftermath.make_up()):
-            stack.callback(courses.create_task(task).cancel)
         rejections = Rejections(metrics, log)
-        listener = Listener(
-            sends,
-            Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now),
-            ThreadControl(SideDoors(sends, upstream, settings.server.max_body), engine, log, now),
-            held,
-            Screening(settings.webhook.path, gate_id, rejections),
-            rejections,
-            settings.webhook.path,
-            log,
+        screening = Screening(settings.webhook.path, gate_id, rejections)
+        webhooks = Webhooks(engine, settings.webhook, forwarding, flushing, metrics, log, now)
+        side_doors = ThreadControl(SideDoors(sends, upstream, settings.server.max_body), engine, log, now)
+        listener = Listener(sends, webhooks, side_doors, held, screening, rejections, settings.webhook.path, log)
+        following = Following(
+            settings, engine, callers, forwarding, webhooks, listener, rounds if reads else None, graph, courses
         )
+        reload = Reload(reading, loaded, following.follow, metrics, log, now, warns=reads)
+        for task in (reload.watch(), aftermath.make_up()):
+            stack.callback(courses.create_task(task).cancel)
+        following.balance()
+        stack.callback(following.stop)
         stack.push_async_callback(listener.abandon, grace)
         admin = Admin(engine, upstream, settings, metrics, now, reload, callers=callers, log=log)
         app = admin.application(*(graph.customer_routes() if graph else ()))
@@ -246,7 +232,7 @@ async def _sandbox(
         book=book,
         ledger=ledger,
         settings=settings,
-        app_secret=webhook.app_secret,
+        app_secret=webhook.app_secret[0],
         webhook_url=url + webhook.path,
         now=now,
         log=log,
@@ -254,15 +240,6 @@ async def _sandbox(
     await graph.start()
     stack.push_async_callback(graph.stop)
     return graph
-
-
-async def _balanced(engine: Engine) -> None:
-    """Count in what was used before this gate, as soon as the ledger can be asked."""
-    while True:
-        try:
-            return await engine.balances.open()
-        except LedgerError:
-            await asyncio.sleep(PROBE_S)
 
 
 async def _listen(runner: _Runner, bound: socket.socket, stack: contextlib.AsyncExitStack) -> _Runner:
@@ -273,12 +250,7 @@ async def _listen(runner: _Runner, bound: socket.socket, stack: contextlib.Async
     return runner
 
 
-def _with_secrets(settings: Settings) -> Settings:
-    """The sandbox signs its webhooks with a secret of its own when none is set."""
-    webhook = settings.webhook
-    webhook = msgspec.structs.replace(
-        webhook,
-        app_secret=webhook.app_secret or Secret(secrets.token_hex(16)),
-        verify_token=webhook.verify_token or Secret(secrets.token_hex(8)),
-    )
-    return msgspec.structs.replace(settings, webhook=webhook)
+def _made_secrets() -> Settings:
+    """Make secrets of its own for a sandbox."""
+    app_secret, verify_token = Secrets((Secret(secrets.token_hex(16)),)), Secret(secrets.token_hex(8))
+    return Settings(webhook=Webhook(app_secret=app_secret, verify_token=verify_token))

@@ -41,26 +41,7 @@ class Forwarding:
     """Hands webhooks to the targets of the configuration."""
 
     def __init__(self, settings: Webhook, tasks: asyncio.TaskGroup, metrics: Metrics, log: Any) -> None:
-        made: dict[str, Target] = {}
-
-        def known(forwards: Sequence[tuple[str, str]]) -> tuple[Target, ...]:
-            """The targets of a list; a URL that stands in several is one target."""
-            for key, url in forwards:
-                if url not in made:
-                    made[url] = Target(key, url, timeout_s=settings.timeout / 1000, metrics=metrics)
-            return tuple(made[url] for _, url in forwards)
-
-        self._default = known(settings.forwards)
-        self._of_number: dict[str, tuple[Target, ...]] = {}
-        self._of_waba: dict[str, tuple[Target, ...]] = {}
-        for n, route in enumerate(settings.route):
-            routed = known(settings.routed(n))
-            self._of_number |= dict.fromkeys(route.phone_number_id, routed)
-            self._of_waba |= dict.fromkeys(route.waba_id, routed)
-        self._targets = tuple(made.values())
-        self.idle = not made
-        """Whether no app is told of anything."""
-        self._retry_for = settings.retry_for / 1000
+        self._known: dict[str, Target] = {}
         self._tasks = tasks
         self._metrics = metrics
         self._log: structlog.stdlib.BoundLogger = log
@@ -68,9 +49,7 @@ class Forwarding:
         self._stopped_at = float("inf")
         self._ends: set[asyncio.Timeout] = set()
         self._under_way: Counter[bytes] = Counter()
-        for target in self._targets:
-            for reason in Dropped:
-                metrics.forward_dead_letters.labels(target.name, reason)
+        self.follow(settings)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -79,9 +58,46 @@ class Forwarding:
         with contextlib.ExitStack() as stack:
             async with asyncio.TaskGroup() as tasks:
                 made = cls(settings, tasks, metrics, log)
-                for target in made._targets:
-                    stack.callback(target.close)
+                stack.callback(made._close)
                 yield made
+
+    def follow(self, settings: Webhook) -> None:
+        """
+        Go by these targets and routes from the next webhook on.
+
+        A URL that is still named keeps what it has taken and what waits for it, whatever its key is now. What waits for one that is
+        not named any more is handed over all the same: Meta was told that it is.
+        """
+        named = [*settings.forwards, *(one for n in range(len(settings.route)) for one in settings.routed(n))]
+        keys = {url: key for key, url in reversed(named)}  # a URL that stands in several lists is one target, under its first key
+        timeout_s = settings.timeout / 1000
+        known = {url: target for url, target in self._known.items() if target.needed}
+        known |= {url: Target(keys[url], url, timeout_s, self._metrics) for url in keys if url not in known}
+
+        def targets(forwards: Sequence[tuple[str, str]]) -> tuple[Target, ...]:
+            return tuple(known[url] for _, url in forwards)
+
+        of_number: dict[str, tuple[Target, ...]] = {}
+        of_waba: dict[str, tuple[Target, ...]] = {}
+        for n, route in enumerate(settings.route):
+            of_number |= dict.fromkeys(route.phone_number_id, targets(settings.routed(n)))
+            of_waba |= dict.fromkeys(route.waba_id, targets(settings.routed(n)))
+        for url, target in known.items():
+            if url in keys:
+                target.follow(keys[url], timeout_s)
+                for reason in Dropped:
+                    self._metrics.forward_dead_letters.labels(target.name, reason)
+            else:
+                target.retire()
+        self._default, self._of_number, self._of_waba = targets(settings.forwards), of_number, of_waba
+        self._known = known
+        self.idle = not keys
+        """Whether no app is told of anything."""
+        self._retry_for = settings.retry_for / 1000
+
+    def _close(self) -> None:
+        for target in self._known.values():
+            target.close()
 
     async def forward(self, events: Sequence[meta.Event], parcel: Parcel, *, heard: Callable[[], bool]) -> int:
         """

@@ -60,6 +60,11 @@ class Listener:
         self.leaving = False
         """Whether each answer is to be the last on its connection."""
 
+    def follow(self, webhook_path: str) -> None:
+        """Take webhooks at this path from the next request on."""
+        self._webhook_path = webhook_path
+        self._screening.follow(webhook_path)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """
         Hand a request to the gate, to the webhooks, or through.

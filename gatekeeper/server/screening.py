@@ -38,10 +38,14 @@ class Screening:
 
     def __init__(self, webhook_path: str, gate_id: str, rejections: Rejections) -> None:
         """*gate_id*: the one by which this gate and its workers know a request that they sent."""
-        self._webhook_path = webhook_path
-        self._webhook_paths = frozenset({webhook_path, URL.build(path=webhook_path).raw_path})
         self._gate_id = gate_id
         self._rejections = rejections
+        self.follow(webhook_path)
+
+    def follow(self, webhook_path: str) -> None:
+        """Take webhooks at this path from the next request on."""
+        self._webhook_path = webhook_path
+        self._webhook_paths = frozenset({webhook_path, URL.build(path=webhook_path).raw_path})
 
     def refuse(self, request: web.BaseRequest) -> Reply | None:
         """Give the answer to a request that goes no further; None: it may."""

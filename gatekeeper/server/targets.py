@@ -83,21 +83,43 @@ class Target:
     """An app's webhook URL, under the key of the configuration where it stands first."""
 
     def __init__(self, name: str, url: str, timeout_s: float, metrics: Metrics) -> None:
-        self.name = name
         at = URL(url)
         self._path = at.raw_path_qs
         self._login = _login(at)
         # Certificates are held against the system's authorities, or those of SSL_CERT_FILE.
-        self._lines = Lines(at, connect_s=timeout_s, kept_s=_IDLE_S, brief=True)
-        self._timeout = timeout_s
+        self._lines = Lines(at, connect_s=float("inf"), kept_s=_IDLE_S, brief=True)  # each question has an end of its own
+        self._metrics = metrics
         self._tries = Labelled(metrics.forwards)
-        self._seconds = metrics.forward_seconds.labels(name)
-        self._waiting, self._waiting_bytes = metrics.forward_queue.labels(name), metrics.forward_queue_bytes.labels(name)
+        self._held = self._held_bytes = 0
+        self._retired = False
+        self.follow(name, timeout_s)
         self._connections = asyncio.Semaphore(_CONNECTIONS)
         self._had: dict[bytes, int] = {}
-        self._held = self._held_bytes = 0
         self.failures = 0  # in a row
         self.probe = asyncio.Lock()
+
+    def follow(self, name: str, timeout_s: float) -> None:
+        """Go by this name and time from now on; what waits is counted under the new name."""
+        held, size = self._held, self._held_bytes
+        if held:
+            self._hold(-held, -size)
+        self.name, self._timeout, self._retired = name, timeout_s, False
+        self._seconds = self._metrics.forward_seconds.labels(name)
+        self._waiting = self._metrics.forward_queue.labels(name)
+        self._waiting_bytes = self._metrics.forward_queue_bytes.labels(name)
+        if held:
+            self._hold(held, size)
+
+    def retire(self) -> None:
+        """Close once nothing waits for it any more: the configuration does not name it."""
+        self._retired = True
+        if not self._held:
+            self.close()
+
+    @property
+    def needed(self) -> bool:
+        """Whether the configuration names it, or something waits for it still."""
+        return not self._retired or bool(self._held)
 
     def close(self) -> None:
         """Drop every connection."""
@@ -144,6 +166,8 @@ class Target:
     def leave(self, parcel: Parcel) -> None:
         """Hold it no longer."""
         self._hold(-1, -parcel.size)
+        if self._retired and not self._held:
+            self.close()
 
     def _hold(self, webhooks: int, size: int) -> None:
         self._held += webhooks

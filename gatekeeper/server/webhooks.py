@@ -14,7 +14,6 @@ from aiohttp import web
 from gatekeeper.core.errors import LedgerError, UnusableKeyError
 from gatekeeper.engine import Engine
 from gatekeeper.meta import events as meta
-from gatekeeper.meta.signature import may_sign, verify
 from gatekeeper.meta.webhooks import decode_webhook
 from gatekeeper.server.bodies import read_body
 from gatekeeper.server.drift import log_drifts
@@ -22,13 +21,13 @@ from gatekeeper.server.flushing import Flushing
 from gatekeeper.server.forwarding import Forwarding
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, unpacked
 from gatekeeper.server.replies import Reply, fault, refusal_reply
+from gatekeeper.server.signers import Signers, Unsigned
 from gatekeeper.server.targets import Parcel
 from gatekeeper.settings import Webhook
-from gatekeeper.telemetry import ITEM_SKIPPED, TEMPLATE_CHANGED, WEBHOOK, WEBHOOK_REFUSED, Labelled, Metrics
+from gatekeeper.telemetry import ITEM_SKIPPED, ITEMS_REFUSED, TEMPLATE_CHANGED, WEBHOOK, WEBHOOK_REFUSED, Labelled, Metrics
 
 _MOST = 4 << 20
 _SIGNATURE, _ENCODING = "X-Hub-Signature-256", "Content-Encoding"
-_WRONG_SIGNATURE = "wrong_signature"
 _TRACE = "gatekeeper-webhook"
 _TAKEN = 200
 _OF_TEMPLATES = (meta.TemplateStatus, meta.TemplateCategory, meta.TemplateQuality)
@@ -51,13 +50,17 @@ class Webhooks:
     ) -> None:
         self._engine = engine
         self._flushing = flushing
-        self._secret = settings.app_secret
-        self._token = settings.verify_token
+        self.follow(settings)
         self._forwarding = forwarding
         self._metrics = metrics
         self._by_status = Labelled(metrics.webhook_requests)
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
+
+    def follow(self, settings: Webhook) -> None:
+        """Go by these secrets from the next request on."""
+        self._signers = Signers(settings)
+        self._token = settings.verify_token
 
     async def handshake(self, request: web.BaseRequest) -> Reply:
         """Answer Meta's verification request with its own challenge, if it knows our token."""
@@ -65,8 +68,8 @@ class Webhooks:
         token = asked.get("hub.verify_token", "")
         known = bool(self._token) and hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
         if asked.get("hub.mode") != "subscribe" or not known:
-            why = "no_verify_token" if not self._token else "verify_token" if asked.get("hub.mode") == "subscribe" else "mode"
-            return self._answer(403, "The verify token is not ours.", why=why)
+            subscribes, why = asked.get("hub.mode") == "subscribe", "wrong_token" if self._token else "no_token"
+            return self._answer(403, "The verify token is not ours.", why=why if subscribes else "no_subscription")
         return Reply(
             body=asked.get("hub.challenge", "").encode("utf-8", "surrogateescape"),
             headers=[("Content-Type", "text/plain; charset=utf-8")],
@@ -78,18 +81,22 @@ class Webhooks:
 
         It is answered 200, or as the app answers, only once the ledger has it: until then Meta says it again.
         """
-        signatures = request.headers.getall(_SIGNATURE, [])
-        why = self._unsigned(signatures)
-        if why:  # whatever its body is: it is not read
-            return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.", why=why)
+        signers, signatures = (
+            self._signers,
+            request.headers.getall(_SIGNATURE, []),
+        )  # a reload meanwhile changes nothing for this webhook
+        unsigned = signers.unsigned(signatures)
+        if unsigned is not None:  # whatever its body is: it is not read
+            return self._unbelieved(unsigned)
         try:
             body = await read_body(request, _MOST)
         except TooLarge:
             response = self._answer(413, f"The body is larger than {_MOST} bytes.", why="too_large")
             response.last = True
             return response
-        if not verify(self._secret, body, signatures[0]):
-            return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.", why=_WRONG_SIGNATURE)
+        signer = await signers.signer(body, signatures[0])
+        if isinstance(signer, Unsigned):
+            return self._unbelieved(signer)
         try:
             packed = ",".join(request.headers.getall(_ENCODING, []))
             events = decode_webhook(unpacked(body, packed, _MOST) if packed else body)
@@ -99,6 +106,15 @@ class Webhooks:
             return self._answer(415, "The Content-Encoding is not one of gzip, deflate and identity.", why="encoding")
         except ValueError as error:
             return self._answer(400, f"The body is not a webhook: {error}", why="unreadable")
+        if signer.routes is not None:
+            try:
+                events, others = await signers.spoken_for(signer, events, self._engine.directory)
+            except LedgerError as error:
+                return self._unreachable(error, len(events))
+            if others:
+                self._log.warning(ITEMS_REFUSED, signer=signer.name, refused=len(others), kinds=meta.kinds(others))
+                if not events:
+                    return self._unbelieved(Unsigned.OTHER_ROUTE)
         kinds = meta.kinds(events)
         if meta.Label.BROKEN in kinds:
             for bad in islice((event for event in events if isinstance(event, meta.Broken)), _MOST_TOLD):
@@ -108,9 +124,7 @@ class Webhooks:
             with contextlib.suppress(UnusableKeyError):  # the ledger has said so, and the lists are looked at later in any case
                 await self._flushing.heard(events, now=self._now())
         except LedgerError as error:
-            self._metrics.ledger_failures.inc()
-            self._log.warning(WEBHOOK, events=len(events), status=503, error=str(error))
-            return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
+            return self._unreachable(error, len(events))
         log_drifts(self._log, settlements)
         status = _TAKEN
         if not self._forwarding.idle:
@@ -123,13 +137,13 @@ class Webhooks:
         self._log.info(WEBHOOK, events=len(events), kinds=kinds, settled=len(settlements), status=status)
         return self._counted(Reply(status))
 
-    def _unsigned(self, signatures: list[str]) -> str:
-        """Say why no body at all would be signed; empty: one might."""
-        if not self._secret:
-            return "no_app_secret"
-        if not signatures:
-            return "no_signature"
-        return "" if len(signatures) == 1 and may_sign(signatures[0]) else _WRONG_SIGNATURE
+    def _unbelieved(self, why: Unsigned) -> Reply:
+        return self._answer(401, f"{_SIGNATURE} is missing or does not sign this body.", why=why)
+
+    def _unreachable(self, error: LedgerError, events: int) -> Reply:
+        self._metrics.ledger_failures.inc()
+        self._log.warning(WEBHOOK, events=events, status=503, error=str(error))
+        return self._answer(503, "The ledger is out of reach; send this again.", {"Retry-After": "1"})
 
     def _answer(self, status: int, details: str, headers: dict[str, str] | None = None, *, why: str | None = None) -> Reply:
         """Refuse; *why* is what the log says of it, where it is to say something."""

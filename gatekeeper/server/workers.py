@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ import msgspec
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from gatekeeper.core.errors import ConfigError
+from gatekeeper.settings import Reading
 from gatekeeper.telemetry import METRICS_DIR, WORKER_DIED, WORKER_STARTED
 
 PLACE = "GATEKEEPER_WORKER"
@@ -29,13 +31,38 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 4.0
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told by its parent: which one it is, where the ledger is, what it shares: addresses and the gate's id."""
+    """
+    What a worker is told by its parent: which one it is, where the ledger is, what it shares: addresses and the gate's id.
+
+    *started* and *newest* are the sizes of the two texts that stand at the head of its standard input: the configuration that the
+    parent was started with, and the newest one that is fit to be in force. *once*: it cannot be read again.
+    """
 
     number: int
     ledger_url: str
     listen: str
     admin_listen: str
     gate_id: str = ""
+    started: int = 0
+    newest: int = 0
+    once: bool = False
+
+    def readings(self, path: Path | None) -> tuple[Reading, Reading]:
+        """Take both from standard input, which nothing else has read yet; *path* is where the parent read them."""
+        texts = _taken(self.started), _taken(self.newest)
+        started, newest = (Reading(path=path, text=text, once=self.once) for text in texts)
+        return started, newest
+
+
+def _taken(size: int) -> bytes:
+    """Read so many bytes of standard input, unbuffered: what is behind them stays there. ConfigError: the parent is gone."""
+    text = b""
+    while len(text) < size:
+        piece = os.read(0, size - len(text))
+        if not piece:  # half of a configuration must not be served by
+            raise ConfigError("the configuration broke off: the process that started this worker is gone")
+        text += piece
+    return text
 
 
 def place() -> Place | None:
@@ -63,9 +90,12 @@ async def orphaned() -> None:
 class Workers:
     """Keeps so many workers running until it is told to stop."""
 
-    def __init__(self, arguments: Sequence[str], places: Sequence[Place], log: Any) -> None:
-        """*arguments* of the command line that each worker is started with."""
+    def __init__(
+        self, arguments: Sequence[str], places: Sequence[Place], started: Reading, newest: Callable[[], Reading], log: Any
+    ) -> None:
+        """*arguments* of the command line that each worker is started with; *started* and *newest*: what each is configured by."""
         self._arguments = arguments
+        self._started, self._newest = started, newest
         self._places = places
         self._log: structlog.stdlib.BoundLogger = log
         self._running: dict[int, asyncio.subprocess.Process] = {}
@@ -106,6 +136,8 @@ class Workers:
         pause = _FIRST_PAUSE_S
         while not self.stopping():
             self._ready[place.number].clear()
+            started, newest = self._started, self._newest()
+            place = msgspec.structs.replace(place, started=len(started.text), newest=len(newest.text), once=started.once)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -120,6 +152,10 @@ class Workers:
             if self.stopping():  # told so while it was being started
                 process.terminate()
             assert process.stdout is not None
+            assert process.stdin is not None
+            with contextlib.suppress(ConnectionError):  # it is gone already
+                process.stdin.write(started.text + newest.text)
+                await process.stdin.drain()
             if await process.stdout.readline() == READY:
                 self._ready[place.number].set()
                 pause = _FIRST_PAUSE_S

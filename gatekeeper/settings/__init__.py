@@ -2,8 +2,21 @@
 
 from gatekeeper.core.policy import ColdStart, LedgerFailure, Policy
 from gatekeeper.settings.addresses import address
-from gatekeeper.settings.loading import described, load, load_all, parse
-from gatekeeper.settings.sections import DEFAULT_UPSTREAM, EMBEDDED, Caller, Recipients, Record, Settings, Upstream, Webhook
+from gatekeeper.settings.loading import described, document, load, load_all, parse
+from gatekeeper.settings.losses import loss
+from gatekeeper.settings.readings import Reading, read, read_again
+from gatekeeper.settings.sections import (
+    DEFAULT_UPSTREAM,
+    EMBEDDED,
+    Caller,
+    Recipients,
+    Record,
+    Route,
+    Settings,
+    Upstream,
+    Webhook,
+)
+from gatekeeper.settings.warnings import warnings
 
 __all__ = [
     "DEFAULT_UPSTREAM",
@@ -12,14 +25,21 @@ __all__ = [
     "ColdStart",
     "LedgerFailure",
     "Policy",
+    "Reading",
     "Recipients",
     "Record",
+    "Route",
     "Settings",
     "Upstream",
     "Webhook",
     "address",
     "described",
+    "document",
     "load",
     "load_all",
+    "loss",
     "parse",
+    "read",
+    "read_again",
+    "warnings",
 ]

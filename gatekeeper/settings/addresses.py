@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from urllib.parse import urlsplit
 
 from yarl import URL
+
+from gatekeeper.settings.sections import Server
 
 _LARGEST_PORT = 65535
 _SCHEMES = ("http", "https")
@@ -59,6 +62,19 @@ def listens(listen: str, url: str) -> bool:
     host, port = address(listen)
     target = URL(url)
     return port == target.port and not _names(host).isdisjoint(_names(target.host or ""))
+
+
+def own_listener(server: Server, url: str) -> str:
+    """
+    Name the key of that of our own listeners to which a URL leads; empty: to none, as far as names tell.
+
+    What comes back from there goes round for ever.
+    """
+    for key in ("listen", "admin_listen"):
+        with contextlib.suppress(ValueError):  # a mistake of its own
+            if listens(getattr(server, key), url):
+                return key
+    return ""
 
 
 def _names(host: str) -> set[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gatekeeper.core.policy import LONGEST_CALLER
 from gatekeeper.core.secret import SHORTEST, Secret
 from gatekeeper.settings.addresses import address, is_loopback
+from gatekeeper.settings.kinds import nearest
 from gatekeeper.settings.sections import Caller, Settings
 
 _Mistake = tuple[str, str]
@@ -31,12 +32,12 @@ def access_mistakes(settings: Settings) -> Iterator[_Mistake]:
             first = seen.setdefault((key, getattr(caller, key)), n)
             if first != n:
                 yield f"$.caller[{n}].{key}", f"also the {key} of caller[{first}]"
-    known = {caller.name for caller in settings.caller}
+    known = sorted({caller.name for caller in settings.caller})
     for kind in _IN_POLICY if known else ():
         for n, one in enumerate(getattr(settings.policy, kind)):
             for m, name in enumerate(one.caller):
                 if name not in known:
-                    yield f"$.policy.{kind}[{n}].caller[{m}]", f"{name!r} is not the name of a [[caller]]"
+                    yield f"$.policy.{kind}[{n}].caller[{m}]", f"{name!r} is not the name of a [[caller]]{nearest(name, known)}"
     for n, account in enumerate(settings.account):
         if account.inject_token:
             at = f"$.account[{n}].inject_token"

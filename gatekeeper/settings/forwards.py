@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gatekeeper.settings.addresses import address, listens, of_the_web
+from gatekeeper.settings.addresses import of_the_web, own_listener
 from gatekeeper.settings.sections import Route, Server, Settings
 
 _Mistake = tuple[str, str]
@@ -31,23 +31,11 @@ def _targets(forwards: Iterable[tuple[str, str]], server: Server) -> Iterator[_M
     for key, url in forwards:
         if not of_the_web(url):
             yield f"$.webhook.{key}", "an http:// or https:// URL"
-        elif own := _own(url, server):
+        elif own := own_listener(server, url):
             yield f"$.webhook.{key}", f"the gate's own address ($.server.{own})"
         elif url in seen:
             yield f"$.webhook.{key}", "named above"
         seen.add(url)
-
-
-def _own(url: str, server: Server) -> str:
-    """Which of our own listeners a URL leads to: a webhook that comes back would go round for ever."""
-    for key in ("listen", "admin_listen"):
-        try:
-            address(getattr(server, key))
-        except ValueError:  # a mistake of its own
-            continue
-        if listens(getattr(server, key), url):
-            return key
-    return ""
 
 
 def _ids(route: Route, n: int, taken: dict[tuple[str, str], int]) -> Iterator[_Mistake]:

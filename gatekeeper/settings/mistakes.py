@@ -11,6 +11,7 @@ from gatekeeper.core.secret import SHORTEST
 from gatekeeper.settings.addresses import address, port_fits
 from gatekeeper.settings.callers import access_mistakes
 from gatekeeper.settings.forwards import forward_mistakes
+from gatekeeper.settings.kinds import nearest
 from gatekeeper.settings.ledgers import ledger_mistakes
 from gatekeeper.settings.policies import policy_mistakes
 from gatekeeper.settings.sections import Recipients, Settings
@@ -75,7 +76,8 @@ def _account_mistakes(account: Account) -> list[tuple[str, str]]:
     try:
         zoneinfo.ZoneInfo(account.timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        found.append(("timezone", f"{account.timezone!r} is not an IANA time zone such as America/Los_Angeles"))
+        near = nearest(account.timezone, sorted(zoneinfo.available_timezones()), listed=False)
+        found.append(("timezone", f"{account.timezone!r} is not an IANA time zone such as America/Los_Angeles{near}"))
     if not re.fullmatch(r"[A-Z]{3}", account.currency):
         found.append(("currency", f"{account.currency!r} is not a currency code such as USD"))
     if not re.fullmatch(r"[!-~]*", account.access_token):

@@ -8,6 +8,7 @@ from gatekeeper.core.policy import LONGEST_NAME, Policy
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.vocabulary import Product
 from gatekeeper.settings.callers import A_CALLER, names_caller
+from gatekeeper.settings.kinds import nearest
 from gatekeeper.settings.sections import Settings
 
 _Mistake = tuple[str, str]
@@ -33,7 +34,7 @@ def policy_mistakes(policy: Policy) -> Iterator[_Mistake]:
                 yield f"{at}.name", f"also the name of {kind}[{seen[one.name]}]"
             for m, category in enumerate(one.category):
                 if category not in _CATEGORIES:
-                    yield f"{at}.category[{m}]", f"{category!r} is not a category"
+                    yield f"{at}.category[{m}]", f"{category!r} is not a category{nearest(category, sorted(_CATEGORIES))}"
     for n, rule in enumerate(policy.rule):
         at = f"$.policy.rule[{n}]"
         yield from _ids(rule.phone_number_id, f"{at}.phone_number_id")
@@ -75,11 +76,13 @@ def market_mistakes(settings: Settings, book: Rulebook) -> Iterator[_Mistake]:
     for n, rule in enumerate(settings.policy.rule):
         for m, market in enumerate(rule.market):
             if not book.markets.has(market):
-                yield f"$.policy.rule[{n}].market[{m}]", f"{market!r} is not a market; `gatekeeper rates list` shows them"
+                near = nearest(market, book.markets.names, listed=False)
+                yield f"$.policy.rule[{n}].market[{m}]", f"{market!r} is not a market; `gatekeeper rates list` shows them{near}"
     for n, account in enumerate(settings.account):
         for m, opening in enumerate(account.opening):
             if opening.market and not book.markets.has(opening.market):
-                yield f"$.account[{n}].opening[{m}].market", f"{opening.market!r} is not a market"
+                near = nearest(opening.market, book.markets.names, listed=False)
+                yield f"$.account[{n}].opening[{m}].market", f"{opening.market!r} is not a market{near}"
 
 
 def _callers(names: tuple[str, ...], at: str) -> Iterator[_Mistake]:

@@ -12,7 +12,7 @@ import msgspec
 
 from gatekeeper.core.accounts import Account
 from gatekeeper.core.policy import Named, Policy
-from gatekeeper.core.secret import Secret
+from gatekeeper.core.secret import Secret, Secrets
 from gatekeeper.core.vocabulary import Duration, Size
 
 DEFAULT_UPSTREAM = "https://graph.facebook.com"
@@ -32,6 +32,7 @@ class Server(_Section, frozen=True, kw_only=True):
     workers: int = 1
     max_body: Size = Size(1 << 20)
     grace: Duration = Duration(30_000)
+    allow_empty: bool = False
 
 
 class Upstream(_Section, frozen=True, kw_only=True):
@@ -55,18 +56,23 @@ class Ledger(_Section, frozen=True, kw_only=True):
 
 
 class Route(_Section, frozen=True, kw_only=True):
-    """`[[webhook.route]]`: the webhooks of these numbers, and of all numbers of these accounts."""
+    """
+    `[[webhook.route]]`: the webhooks of these numbers, and of all numbers of these accounts.
+
+    *app_secret*: what the app signs by that these numbers and accounts belong to. It speaks for them and for no others.
+    """
 
     phone_number_id: tuple[str, ...] = ()
     waba_id: tuple[str, ...] = ()
     forward_to: str | tuple[str, ...]
+    app_secret: Secrets = Secrets()
 
 
 class Webhook(_Section, frozen=True, kw_only=True):
     """`[webhook]`."""
 
     path: str = "/webhook"
-    app_secret: Secret = Secret("env:META_APP_SECRET")
+    app_secret: Secrets = Secrets((Secret("env:META_APP_SECRET"),))
     verify_token: Secret = Secret("env:META_VERIFY_TOKEN")
     forward_to: str | tuple[str, ...] = ""
     timeout: Duration = Duration(10_000)
@@ -131,3 +137,20 @@ class Settings(_Section, frozen=True, kw_only=True):
     policy: Policy = Policy()
     account: tuple[Account, ...] = ()
     caller: tuple[Caller, ...] = ()
+
+    def revised(self, new: Settings) -> Settings:
+        """These settings with everything of *new* that takes effect without a restart."""
+        return msgspec.structs.replace(self, webhook=new.webhook, policy=new.policy, account=new.account, caller=new.caller)
+
+    def needs_restart(self, new: Settings) -> list[str]:
+        """The keys in which *new* differs and that only a restart puts into effect."""
+        return [
+            f"{section}.{key}"
+            for section in _BY_RESTART
+            for key in type(getattr(self, section)).__struct_fields__
+            if f"{section}.{key}" not in _WITHOUT and getattr(getattr(self, section), key) != getattr(getattr(new, section), key)
+        ]
+
+
+_BY_RESTART = ("server", "upstream", "ledger", "record")
+_WITHOUT = ("server.allow_empty",)  # it is about the reload itself

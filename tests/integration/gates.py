@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 15
+PATIENCE_S = 40
 URL = re.compile(r"https?://\S+")
 WABA, NUMBER, USER = "102290129340398", "106540352242922", "4915112345678"
 HEAD = """\
@@ -71,9 +71,9 @@ class Gate:
         return self
 
     def takes(self, number: signal.Signals) -> bool:
-        """Whether a signal is handled by now."""
-        caught = re.search(r"^SigCgt:\s+(\w+)$", Path(f"/proc/{self.process.pid}/status").read_text(), re.MULTILINE)[1]
-        return bool(int(caught, 16) >> number - 1 & 1)
+        """Whether a signal is handled or ignored by now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return any(int(mask, 16) >> number - 1 & 1 for mask in re.findall(r"^Sig(?:Cgt|Ign):\s+(\w+)$", status, re.MULTILINE))
 
     def hang_up(self) -> None:
         """Ask it to read its files."""
@@ -114,8 +114,9 @@ async def gates(folder: Path, *, code: Path = ROOT) -> AsyncIterator[Any]:
     started: list[Gate] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-        async def start(config: Path | str, *, greeted: bool = True) -> Gate:
-            if isinstance(config, str):
+        async def start(config: Path | str, *, greeted: bool = True, piped: str | None = None) -> Gate:
+            """*piped*: what is written to standard input, once; *config* is then a name of it such as `/dev/stdin`."""
+            if isinstance(config, str) and piped is None:
                 path = folder / f"gatekeeper-{len(started)}.toml"
                 path.write_text(config)
                 config = path
@@ -123,12 +124,16 @@ async def gates(folder: Path, *, code: Path = ROOT) -> AsyncIterator[Any]:
             with log.open("wb") as stderr:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "gatekeeper", "serve", "--config", str(config)),
+                    stdin=asyncio.subprocess.DEVNULL if piped is None else asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=stderr,
                     cwd=code,
                 )
-            gate = Gate(process, config, log, session)
+            gate = Gate(process, Path(config), log, session)
             started.append(gate)
+            if piped is not None:
+                process.stdin.write(piped.encode())
+                process.stdin.close()
             return await gate.greeted() if greeted else gate
 
         try:

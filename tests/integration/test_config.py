@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
 
 from gatekeeper.__main__ import main
+from gatekeeper.core.vocabulary import Product
 
 MISTAKES = Path(__file__).parents[1] / "fixtures" / "config"
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,7 @@ ZONE = "is not an IANA time zone such as America/Los_Angeles"
 AMOUNT = 'write an amount as a decimal string, for example "0.05"'
 CALLER = "a name of at most 64 printable ASCII characters, without spaces around it"
 CURRENCY = "is not a currency code such as USD"
+CATEGORIES = ", ".join(f'"{name}"' for name in sorted((*Product, "referral_conversion", "user_initiated", "business_initiated")))
 
 SAYS = {
     "account-as-section": "$.account: Expected `array`, got `object`",
@@ -35,16 +39,22 @@ SAYS = {
     "admin-token-too-short": "$.server.admin_token: at least 16 characters",
     "admin-token-unset": "$.server.admin_token: the environment variable GATEKEEPER_NOT_SET is not set",
     "admin-token-with-a-space": "$.server.admin_token: printable ASCII, without spaces",
+    "allow-empty-is-text": "$.server.allow_empty: Expected `bool`, got `str`",
+    "app-secret-is-a-number": "$.webhook.app_secret: Expected `str | array`, got `int`",
+    "app-secret-second-is-a-number": "$.webhook.app_secret[1]: Expected `str`, got `int`",
     "base-url-without-host": f"$.upstream.base_url: {WEB}",
     "base-url-without-scheme": f"$.upstream.base_url: {WEB}",
-    "budget-category-unknown": "$.policy.budget[0].category[0]: 'promotion' is not a category",
+    "budget-category-unknown": f"$.policy.budget[0].category[0]: 'promotion' is not a category; valid: {CATEGORIES}",
     "budget-limit-is-a-number": f"$.policy.budget[0].limit: {AMOUNT}",
     "budget-limit-with-thousands": f"$.policy.budget[0].limit: {AMOUNT}",
-    "budget-mode-unknown": "$.policy.budget[0].mode: Invalid enum value 'warn'",
+    "budget-mode-unknown": '$.policy.budget[0].mode: Invalid enum value \'warn\'; valid: "enforce", "annotate"',
     "budget-name-empty": "$.policy.budget[0].name: must not be empty",
     "budget-name-twice": "$.policy.budget[1].name: also the name of budget[0]",
-    "budget-period-unknown": "$.policy.budget[0].period: Invalid enum value 'week'",
-    "budget-scope-unknown": "$.policy.budget[0].scope: Invalid enum value 'template'",
+    "budget-period-unknown": '$.policy.budget[0].period: Invalid enum value \'week\'; valid: "day", "month"',
+    "budget-scope-unknown": (
+        "$.policy.budget[0].scope: Invalid enum value 'template';"
+        ' valid: "portfolio", "waba", "phone_number", "caller", "recipient"'
+    ),
     "budget-without-limit": "$.policy.budget[0].limit: required key is missing",
     "budget-without-scope": "$.policy.budget[0].scope: required key is missing",
     "caller-as-section": "$.caller: Expected `array`, got `object`",
@@ -64,7 +74,7 @@ SAYS = {
     "caller-without-name": "$.caller[1].name: required key is missing",
     "check-is-text": "$.policy.checks.parameter_count: Expected `bool`, got `str`",
     "cluster-is-text": "$.ledger.cluster: Expected `bool`, got `str`",
-    "cold-start-unknown": "$.policy.cold_start: Invalid enum value 'open'",
+    "cold-start-unknown": '$.policy.cold_start: Invalid enum value \'open\'; valid: "unknown", "closed"',
     "country-multiplier-is-a-number": f"$.account[0].template[0].country_multipliers.IN: {AMOUNT}",
     "country-multiplier-of-a-name": "$.account[0].template[0].country_multipliers: 'India' is not a country code such as IN",
     "country-multiplier-of-no-price": "$.account[0].template[0].country_multipliers: there is no max_price to multiply",
@@ -79,11 +89,12 @@ SAYS = {
     "embedded-cluster": "$.ledger.cluster: the embedded ledger is not a cluster",
     "fallback-caller-is-an-empty-list": "$.policy.fallback[0].caller: Expected `array` of length >= 1",
     "fallback-caller-not-printable": f"$.policy.fallback[0].caller[0]: {CALLER}",
-    "fallback-caller-unknown": "$.policy.fallback[0].caller[1]: 'shop' is not the name of a [[caller]]",
+    "fallback-caller-unknown": "$.policy.fallback[0].caller[1]: 'shop' is not the name of a [[caller]]; valid: \"crm\"",
     "fallback-template-empty": "$.policy.fallback[0].template: must not be empty",
     "fallback-text-parameter-is-text": "$.policy.fallback[0].text_parameter: Expected `bool`, got `str`",
     "fallback-without-language": "$.policy.fallback[0].language: required key is missing",
     "flag-is-text": "$.policy.reaction_opens_window: Expected `bool`, got `str`",
+    "flag-variable-is-text": "$.policy.reaction_opens_window: Expected `bool`, got `str`",
     "forward-to-is-a-number": "$.webhook.forward_to: Expected `str | array`, got `int`",
     "forward-to-is-the-gate": "$.webhook.forward_to: the gate's own address ($.server.listen)",
     "forward-to-second-is-a-number": "$.webhook.forward_to[1]: Expected `str`, got `int`",
@@ -116,7 +127,7 @@ SAYS = {
     "ledger-cluster-of-a-socket": "$.ledger.cluster: a Unix socket is not a cluster",
     "ledger-cluster-with-database": "$.ledger.url: a cluster has no database but 0",
     "ledger-cluster-with-sentinel": "$.ledger.cluster: Sentinels watch one Redis, not a cluster",
-    "ledger-failure-unknown": "$.policy.ledger_failure: Invalid enum value 'deny'",
+    "ledger-failure-unknown": '$.policy.ledger_failure: Invalid enum value \'deny\'; valid: "allow", "block"',
     "ledger-key-is-no-key": f"$.ledger.key: {PEM}: not the unencrypted key of {PEM}, both in PEM",
     "ledger-key-missing": "$.ledger.key: /nowhere/key.pem: No such file or directory",
     "ledger-key-without-certificate": "$.ledger.certificate: needed with key",
@@ -142,7 +153,7 @@ SAYS = {
     "listen-without-port": "$.server.listen: '127.0.0.1' is not host:port",
     "marketing-on-messages-is-text": "$.account[0].marketing_on_messages: Expected `bool`, got `str`",
     "messaging-limit-zero": "$.policy.limits.messaging_limit: at least 1",
-    "mode-unknown": "$.policy.mode: Invalid enum value 'observe'",
+    "mode-unknown": '$.policy.mode: Invalid enum value \'observe\'; valid: "enforce", "annotate"',
     "not-a-section": "$.server: Expected `object`, got `str`",
     "not-toml": "Expected ']' at the end of a table declaration (at line 1, column 8)",
     "opt-in-keyword-is-an-opt-out-keyword": "$.policy.opt_in_keywords[1]: also one of opt_out_keywords",
@@ -157,8 +168,9 @@ SAYS = {
     "record-key-too-short": "$.record.key: at least 16 characters",
     "record-max-file-without-unit": f"$.record.max_file: {SIZE}",
     "record-of-several-workers": "$.record.key: needed with several workers, which would each have other pseudonyms",
-    "record-recipients-unknown": "$.record.recipients: Invalid enum value 'hidden'",
+    "record-recipients-unknown": '$.record.recipients: Invalid enum value \'hidden\'; valid: "kept", "pseudonymised"',
     "retry-for-zero": f"$.webhook.retry_for: {DURATION}",
+    "route-app-secret-is-a-table": "$.webhook.route[0].app_secret: Expected `str | array`, got `object`",
     "route-as-section": "$.webhook.route: Expected `array`, got `object`",
     "route-is-the-gate": "$.webhook.route[0].forward_to[1]: the gate's own address ($.server.listen)",
     "route-number-is-a-phone-number": "$.webhook.route[0].phone_number_id[1]: an id of digits",
@@ -171,18 +183,18 @@ SAYS = {
     "route-waba-of-two-routes": "$.webhook.route[1].waba_id[0]: also named by route[0]",
     "route-without-ids": "$.webhook.route[0]: names no phone_number_id and no waba_id",
     "route-without-target": "$.webhook.route[0].forward_to: required key is missing",
-    "rule-action-unknown": "$.policy.rule[0].action: Invalid enum value 'deny'",
+    "rule-action-unknown": '$.policy.rule[0].action: Invalid enum value \'deny\'; valid: "block", "allow"',
     "rule-as-section": "$.policy.rule: Expected `array`, got `object`",
     "rule-caller-not-ascii": f"$.policy.rule[0].caller[0]: {CALLER}",
     "rule-caller-too-long": f"$.policy.rule[0].caller[0]: {CALLER}",
-    "rule-caller-unknown": "$.policy.rule[0].caller[0]: 'shop' is not the name of a [[caller]]",
+    "rule-caller-unknown": "$.policy.rule[0].caller[0]: 'shop' is not the name of a [[caller]]; valid: \"crm\"",
     "rule-caller-with-space-around": f"$.policy.rule[0].caller[1]: {CALLER}",
     "rule-category-is-an-empty-list": "$.policy.rule[1].category: Expected `array` of length >= 1",
     "rule-category-is-text": "$.policy.rule[0].category: Expected `array`, got `str`",
-    "rule-category-unknown": "$.policy.rule[0].category[1]: 'promotion' is not a category",
+    "rule-category-unknown": f"$.policy.rule[0].category[1]: 'promotion' is not a category; valid: {CATEGORIES}",
     "rule-market-is-a-country-code": "$.policy.rule[0].market[0]: 'DE' is not a market; `gatekeeper rates list` shows them",
     "rule-market-unknown": "$.policy.rule[0].market[1]: 'Atlantis' is not a market; `gatekeeper rates list` shows them",
-    "rule-mode-unknown": "$.policy.rule[0].mode: Invalid enum value 'shadow'",
+    "rule-mode-unknown": '$.policy.rule[0].mode: Invalid enum value \'shadow\'; valid: "enforce", "annotate"',
     "rule-name-empty": "$.policy.rule[0].name: must not be empty",
     "rule-name-too-long": "$.policy.rule[0].name: at most 100 characters",
     "rule-name-twice": "$.policy.rule[2].name: also the name of rule[0]",
@@ -192,7 +204,7 @@ SAYS = {
     "rule-price-too-fine": f"$.policy.rule[0].price_above: {AMOUNT}",
     "rule-price-with-currency": f"$.policy.rule[0].price_above: {AMOUNT}",
     "rule-template-pattern-empty": "$.policy.rule[0].template[1]: must not be empty",
-    "rule-window-unknown": "$.policy.rule[0].window: Invalid enum value 'shut'",
+    "rule-window-unknown": '$.policy.rule[0].window: Invalid enum value \'shut\'; valid: "open", "closed"',
     "rule-without-name": "$.policy.rule[0].name: required key is missing",
     "second-account-without-waba": "$.account[1].waba_id: required key is missing",
     "section-as-list": "$.server: Expected `object`, got `array`",
@@ -200,39 +212,54 @@ SAYS = {
     "size-of-another-unit": f"$.server.max_body: {SIZE}",
     "size-without-unit": f"$.server.max_body: {SIZE}",
     "size-zero": f"$.server.max_body: {SIZE}",
-    "template-of-another-category": "$.account[0].template[0].category: Invalid enum value 'service'",
-    "template-of-another-status": "$.account[0].template[0].status: Invalid enum value 'approved'",
+    "template-of-another-category": (
+        '$.account[0].template[0].category: Invalid enum value \'service\'; valid: "marketing", "utility", "authentication"'
+    ),
+    "template-of-another-status": "$.account[0].template[0].status: Invalid enum value 'approved'; did you mean \"APPROVED\"?",
     "template-without-language": "$.account[0].template[0].language: required key is missing",
     "template-without-name": "$.account[0].template[0].name: must not be empty",
     "throughput-is-text": "$.policy.limits.throughput: Expected `int | null`, got `str`",
     "throughput-zero": "$.policy.limits.throughput: at least 1",
     "timezone-empty": f"$.account[0].timezone: '' {ZONE}",
-    "timezone-is-a-folder": f"$.account[0].timezone: 'America' {ZONE}",
+    "timezone-is-a-folder": f'$.account[0].timezone: \'America\' {ZONE}; did you mean "America/Nuuk", "America/Nome" or "America/Lima"?',
     "timezone-leaves-its-folder": f"$.account[0].timezone: '../../etc/passwd' {ZONE}",
     "timezone-of-second-account": f"$.account[1].timezone: 'Mars/Olympus' {ZONE}",
-    "timezone-unknown": f"$.account[0].timezone: 'Los Angeles' {ZONE}",
+    "timezone-unknown": f"$.account[0].timezone: 'Los Angeles' {ZONE}; did you mean \"America/Los_Angeles\"?",
     "token-with-a-space": "$.account[0].access_token: a token of printable ASCII, without spaces",
     "two-sections": "Cannot declare ('policy',) twice (at line 4, column 8)",
-    "unknown-account-key": "$.account[1].time_zone: unknown key",
-    "unknown-budget-key": "$.policy.budget[0].currency: unknown key",
-    "unknown-caller-key": "$.caller[0].numbers: unknown key",
-    "unknown-check": "$.policy.checks.spelling: unknown key",
-    "unknown-fallback-key": "$.policy.fallback[0].category: unknown key",
-    "unknown-hold-key": "$.policy.hold[0].max_text: unknown key",
-    "unknown-key": "$.server.lisen: unknown key",
-    "unknown-ledger-key": "$.ledger.certfile: unknown key",
-    "unknown-limit": "$.policy.limits.per_second: unknown key",
-    "unknown-policy-key": "$.policy.fallbacks: unknown key",
-    "unknown-record-key": "$.record.folder: unknown key",
-    "unknown-route-key": "$.webhook.route[0].phone_number_ids: unknown key",
-    "unknown-rule-key": "$.policy.rule[0].markets: unknown key",
-    "unknown-section": "$.sever: unknown key",
-    "unknown-template-key": "$.account[0].template[1].lang: unknown key",
+    "unknown-account-key": '$.account[1].time_zone: unknown key; did you mean "timezone"?',
+    "unknown-budget-key": '$.policy.budget[0].currency: unknown key; valid: "name", "scope", "period", "limit", "category", "mode"',
+    "unknown-caller-key": '$.caller[0].numbers: unknown key; did you mean "phone_number_ids"?',
+    "unknown-check": (
+        "$.policy.checks.spelling: unknown key;"
+        ' valid: "sender_is_recipient", "authentication_to_user_id", "parameter_text", '
+        '"header_format", "parameter_names", "parameter_count", "button_parameter"'
+    ),
+    "unknown-fallback-key": (
+        '$.policy.fallback[0].category: unknown key; valid: "template", "language", "text_parameter", "caller", "phone_number_id"'
+    ),
+    "unknown-hold-key": '$.policy.hold[0].max_text: unknown key; did you mean "max_texts" or "max_bytes"?',
+    "unknown-key": '$.server.lisen: unknown key; did you mean "listen"?',
+    "unknown-ledger-key": '$.ledger.certfile: unknown key; did you mean "certificate"?',
+    "unknown-limit": (
+        '$.policy.limits.per_second: unknown key; valid: "throughput", "pair_rate", "messaging_limit", "marketing_hold", "mode"'
+    ),
+    "unknown-list-of-sections": '$.acount: unknown key; did you mean "account"?',
+    "unknown-policy-key": '$.policy.fallbacks: unknown key; did you mean "fallback"?',
+    "unknown-record-key": '$.record.folder: unknown key; valid: "path", "max_file", "keep", "recipients", "key"',
+    "unknown-route-key": '$.webhook.route[0].phone_number_ids: unknown key; did you mean "phone_number_id"?',
+    "unknown-rule-key": '$.policy.rule[0].markets: unknown key; did you mean "market"?',
+    "unknown-section": '$.sever: unknown key; did you mean "server"?',
+    "unknown-template-key": '$.account[0].template[1].lang: unknown key; did you mean "language"?',
+    "unknown-webhook-key": '$.webhook.secret: unknown key; did you mean "app_secret"?',
     "value-without-quotes": "Invalid value (at line 2, column 8)",
     "variable-of-the-wrong-type": "$.server.workers: Expected `int`, got `str`",
     "variable-unset": "$.upstream.base_url: the environment variable GATEKEEPER_NOT_SET is not set",
     "variable-unset-in-a-list": "$.account[0].phone_number_ids[1]: the environment variable GATEKEEPER_NOT_SET is not set",
     "variable-unset-in-a-route": "$.webhook.route[0].forward_to: the environment variable GATEKEEPER_NOT_SET is not set",
+    "variable-unset-that-is-near-another": (
+        '$.ledger.url: the environment variable REDIS_URL_OF_NOBODY is not set; did you mean "REDIS_URL_OF_SOMEBODY"?'
+    ),
     "waba-is-a-number": "$.account[0].waba_id: Expected `str`, got `int`",
     "waba-is-a-word": "$.account[0].waba_id: an id of digits",
     "waba-twice": "$.account[1].waba_id: named by an account above",
@@ -253,6 +280,7 @@ NAMED = {
 def test_a_mistake_is_one_line_that_names_file_and_key(mistake, capsys, monkeypatch):
     """`check-config` and `serve` say the very same of a file with a mistake, and exit 2."""
     monkeypatch.delenv("GATEKEEPER_NOT_SET", raising=False)
+    monkeypatch.setenv("REDIS_URL_OF_SOMEBODY", "redis://localhost")
     file = str(MISTAKES / f"{mistake}.toml")
     checked, says = main(["check-config", file]), capsys.readouterr()
     assert 2 == checked  # or `serve` would run
@@ -416,3 +444,64 @@ def test_a_file_that_cannot_be_read_is_one_line(name, capsys, tmp_path):
     reason = {"folder": "Is a directory", "missing.toml": "No such file or directory", "latin.toml": "not UTF-8 text"}[name]
 
     assert (2, f"gatekeeper: {file}: {reason}\n") == (status, says.err)
+
+
+WARNED = """
+[upstream]
+base_url = "http://localhost:8080/"
+[webhook]
+app_secret = ["env:GATEKEEPER_NOT_SET", "env:GATEKEEPER_SET"]
+verify_token = "env:GATEKEEPER_SETT"
+[[webhook.route]]
+waba_id = ["2"]
+forward_to = "http://app.internal:3000/"
+app_secret = "env:OF_NO_USE"
+[[account]]
+waba_id = "1"
+[[account]]
+waba_id = "2"
+currency = "CHF"
+access_token = "env:OF_NO_USE"
+[[account]]
+waba_id = "3"
+currency = "EUR"
+"""
+UNSET, NEAR = "the environment variable OF_NO_USE is not set", 'is not set; did you mean "GATEKEEPER_SET"?'
+WARNINGS = [
+    "$.upstream.base_url: the gate's own address ($.server.listen): what is sent there comes back",
+    f"$.webhook.app_secret[0]: the environment variable GATEKEEPER_NOT_SET {NEAR}; it counts as absent",
+    f"$.webhook.verify_token: the environment variable GATEKEEPER_SETT {NEAR}; it counts as absent",
+    f"$.webhook.route[0].app_secret: {UNSET}; it counts as absent",
+    f"$.account[1].access_token: {UNSET}; it counts as absent",
+    "$.account[1].currency: no CHF rate card is in force on 2026-11-10: every price is unknown",
+    (
+        "$.account[2].currency: the EUR rate card of 2026-07-01 is older than the rules in force, pmp-2026-10 from 2026-10-01: "
+        "no price is exact"
+    ),
+    "$.account[2].currency: the EUR rate card of 2026-07-01 has no service price: what a text costs is unknown",
+]
+
+
+def test_what_is_seldom_meant_is_a_warning(capsys, tmp_path, monkeypatch):
+    """Variables that are not set, currencies without a card or a service price, cards older than the rules: named, and no mistake."""
+    monkeypatch.setattr("os.environ", {"GATEKEEPER_SET": "a-secret-that-is-set"})
+    monkeypatch.setattr("gatekeeper.starting.unix_ms", lambda: 1_794_312_000_000)
+    file = tmp_path / "warned.toml"
+    file.write_text(WARNED)
+    status, says = main(["check-config", str(file)]), capsys.readouterr()
+
+    assert (0, [f"gatekeeper: warning: {file}: {warning}" for warning in WARNINGS]) == (status, says.err.splitlines())
+    assert {'webhook.app_secret = "set"', 'webhook.route[0].app_secret = "absent"'} < set(says.out.splitlines())
+
+
+def test_a_pipe_that_says_nothing_is_a_warning(capsys, tmp_path):
+    """What should have written it failed, and all defaults are no error."""
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("",))
+    writer.start()
+    status, says = main(["check-config", str(pipe)]), capsys.readouterr()
+    writer.join()
+    warning = f"gatekeeper: warning: {pipe}: $: nothing came from what can be read only once: all defaults are in force\n"
+
+    assert (0, warning) == (status, says.err)

@@ -21,7 +21,7 @@ from fake_graph import eventually
 from gatekeeper.ledger.embedded import find_server
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 10
+PATIENCE_S = 40
 NUMBER, USER = "106540352242922", "4915112345678"
 ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 URL = re.compile(r"https?://\S+")

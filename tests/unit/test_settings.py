@@ -35,7 +35,7 @@ def test_nothing_is_all_defaults():
         settings.ledger.data_dir,
         settings.ledger.timeout,
     )
-    assert ("/webhook", "", "", (), 10_000, 300_000, ()) == (
+    assert ("/webhook", (), "", (), 10_000, 300_000, ()) == (
         settings.webhook.path,
         settings.webhook.app_secret,
         settings.webhook.verify_token,
@@ -183,7 +183,7 @@ def test_a_variable_of_the_environment_is_read():
     )
     [account] = settings.account
 
-    assert ("http://127.0.0.1:1", "s3", ("http://a", "http://b")) == (
+    assert ("http://127.0.0.1:1", ("s3",), ("http://a", "http://b")) == (
         settings.upstream.base_url,
         settings.webhook.app_secret,
         settings.webhook.targets,
@@ -196,7 +196,7 @@ def test_the_webhooks_secrets_are_read_from_metas_variables(webhook):
     """They need not be written down at all."""
     settings = parsed({"webhook": webhook}, META_APP_SECRET="s3", META_VERIFY_TOKEN="vt")
 
-    assert ("s3", "vt") == (settings.webhook.app_secret, settings.webhook.verify_token)
+    assert (("s3",), "vt") == (settings.webhook.app_secret, settings.webhook.verify_token)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,71 @@ def test_any_other_variable_that_is_unset_is_a_mistake(raw, path):
     assert f"test.toml: {path}: the environment variable UNSET is not set" == str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "written", "read"),
+    [
+        ("server", "workers", "4", 4),
+        ("server", "workers", " 0x10 ", 16),
+        ("server", "workers", "1_000", 1000),
+        ("server", "allow_empty", "true", True),
+        ("policy", "reaction_opens_window", "false", False),
+        ("record", "keep", "7", 7),
+        ("server", "grace", "5s", 5000),
+        ("upstream", "base_url", "http://1", "http://1"),
+    ],
+)
+def test_a_variable_of_a_number_or_a_flag_is_read_as_toml(section, key, written, read):
+    """As TOML writes it; what is text stays text."""
+    assert read == getattr(getattr(parsed({section: {key: "env:VALUE"}}, VALUE=written), section), key)
+
+
+@pytest.mark.parametrize("written", ["", "many", "1.5", '"4"', "4\nlisten = 1", "[4]", "true"])
+def test_a_variable_that_is_no_number_is_a_mistake(written):
+    """It adds no key of its own either."""
+    with pytest.raises(ConfigError, match=r"^test\.toml: \$\.server\.workers: Expected `int`"):
+        parsed({"server": {"workers": "env:VALUE"}}, VALUE=written)
+
+
+def test_a_limit_may_come_from_the_environment():
+    """Where a number may be left out, and deep in a list."""
+    opening = {"month": "2026-11", "free_used": "env:RATE"}
+    raw = {
+        "policy": {"limits": {"throughput": "env:RATE", "pair_rate": "env:PAIR"}},
+        "account": [{"waba_id": "1"}, {"waba_id": "2", "direct_send": "env:PAIR", "opening": [opening]}],
+    }
+    settings = parsed(raw, RATE="80", PAIR="true")
+
+    assert (80, True, True, 80) == (
+        settings.policy.limits.throughput,
+        settings.policy.limits.pair_rate,
+        settings.account[1].direct_send,
+        settings.account[1].opening[0].free_used,
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "secrets"),
+    [
+        ("s1", ("s1",)),
+        (["s1", "s2"], ("s1", "s2")),
+        ([], ()),
+        ("", ()),
+        (["", "s2"], ("s2",)),
+        (["env:A", "env:UNSET"], ("of A",)),
+    ],
+)
+def test_there_may_be_several_app_secrets(written, secrets):
+    """Those that are absent are left out; a route's are read alike."""
+    route = {"waba_id": ["1"], "forward_to": "http://a", "app_secret": written}
+    webhook = parsed({"webhook": {"app_secret": written, "route": [route]}}, A="of A").webhook
+
+    assert (secrets, secrets) == (webhook.app_secret, webhook.route[0].app_secret)
+    assert [] == [secret for secret in secrets if secret in repr(webhook)]
+
+
 def test_a_variable_is_read_once():
     """A value that looks like another variable is a value."""
-    assert "env:B" == parsed({"webhook": {"app_secret": "env:A"}}, A="env:B", B="x").webhook.app_secret
+    assert ("env:B",) == parsed({"webhook": {"app_secret": "env:A"}}, A="env:B", B="x").webhook.app_secret
 
 
 @pytest.mark.parametrize(
