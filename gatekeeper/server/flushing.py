@@ -30,6 +30,7 @@ from gatekeeper.meta.paths import gated
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send
 from gatekeeper.server.aftermath import Aftermath, Fate
 from gatekeeper.server.course import LONGEST, Course, Record
+from gatekeeper.server.encodings import readable_encodings
 from gatekeeper.server.http import TooLarge, UnknownEncoding
 from gatekeeper.server.lending import hold_plain, lender, lent
 from gatekeeper.server.reading import read_send
@@ -162,7 +163,7 @@ class Flushing:
         except (MalformedSend, TooLarge, UnknownEncoding):  # it could be read once: the configuration has changed since
             await self._end(taken, Turn.REFUSED, code=INVALID_PARAMETER)
             return
-        path, onward = lent(kept.path, kept.headers, course.lender)
+        path, onward = lent(kept.path, readable_encodings(kept.headers), course.lender)  # kept by the version before, perhaps
         decided = await self._decided(taken, course, send)
         if decided is None:
             return

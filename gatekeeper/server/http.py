@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from gatekeeper.core.caching import remember
+from gatekeeper.server.encodings import readable_encodings
 
 OURS = "gatekeeper-"
 # What aiohttp's client would add to a request that lacks it.
@@ -122,12 +123,13 @@ Request: TypeAlias = web.BaseRequest | Whole
 
 
 def onward(request: Request) -> Pairs:
-    """The headers of a send that go on."""
+    """The headers of a send that go on; its answer is asked for in encodings that are read."""
     return request.head.onward if isinstance(request, Whole) else _plain(request.headers)
 
 
 def _plain(headers: MultiMapping[str]) -> Pairs:
-    return upstream_headers((str(name), value) for name, value in headers.items())  # a multidict's names are no plain strings
+    plain = upstream_headers((str(name), value) for name, value in headers.items())  # a multidict's names are no plain strings
+    return readable_encodings(plain)
 
 
 def upstream_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
