@@ -35,12 +35,11 @@ from gatekeeper.server.listener import Listener
 from gatekeeper.server.recorded import RecordedEngine
 from gatekeeper.server.recording import Recording
 from gatekeeper.server.reload import Reload
-from gatekeeper.server.repeats import MARGIN_MS
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.sockets import BACKLOG, listening, url_of
 from gatekeeper.server.templates import Rounds, TemplateReader
-from gatekeeper.server.upstream import Upstream
+from gatekeeper.server.upstream import Upstream, lease_ms
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.server.workers import place
 from gatekeeper.settings import Settings
@@ -206,9 +205,8 @@ def _holding(
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Held, Flushing]:
     """What lets sends wait for their recipients, and what sends them then."""
-    patience = settings.upstream.timeout + MARGIN_MS
-    holding = Holding(engine, patience_ms=patience)
-    held = Held(engine, holding, metrics, log, now, patience_ms=patience)
+    holding = Holding(engine, patience_ms=lease_ms(settings))
+    held = Held(engine, holding, metrics, log, now)
     most = settings.server.max_body
     flushing = Flushing(engine, holding, upstream, courses, metrics, log, now, aftermath=aftermath, most=most)
     courses.create_task(flushing.watch())

@@ -22,7 +22,6 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Gatekeeper-Idempotent-Replay"
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
-MARGIN_MS = 5_000
 _LOST = "unknown"
 _UNKNOWN = (
     "The outcome of the first send with this Idempotency-Key is not known: it may have arrived. It was not sent again. "
@@ -57,11 +56,11 @@ _kept = msgspec.msgpack.Decoder(Kept).decode
 class Repeats:
     """Sends a message once for each key."""
 
-    def __init__(self, engine: Engine, *, upstream_timeout_ms: int, now: Callable[[], int], owe: Owing) -> None:
-        """*owe* keeps what the ledger could not be told until it can be."""
+    def __init__(self, engine: Engine, *, patience_ms: int, now: Callable[[], int], owe: Owing) -> None:
+        """*patience_ms*: how long the first may take. *owe* keeps what the ledger could not be told until it can be."""
         self._owe = owe
         self._engine = engine
-        self._patience = upstream_timeout_ms + MARGIN_MS
+        self._patience = patience_ms
         self._now = now
 
     async def once(

@@ -31,7 +31,7 @@ from gatekeeper.server.reading import instead, is_dry, query_of, read_send
 from gatekeeper.server.recorded import Unread
 from gatekeeper.server.repeats import HEADER, Lost, Repeats
 from gatekeeper.server.replies import Reply, fault, refusal_reply
-from gatekeeper.server.upstream import Upstream
+from gatekeeper.server.upstream import Upstream, lease_ms
 from gatekeeper.settings import Settings
 from gatekeeper.telemetry import Metrics
 
@@ -69,7 +69,7 @@ class Sends:
         self._now = now
         self._callers = callers
         self._unread = unread
-        self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now, owe=aftermath.owe)
+        self._repeats = Repeats(engine, patience_ms=lease_ms(settings), now=now, owe=aftermath.owe)
 
     async def handle(self, request: Request, target: Target, body: bytes | None = None) -> Reply:
         """Decide one send, and let it out or not; *body* is its body where that has been read."""
@@ -149,7 +149,7 @@ class Sends:
         )
         decision = decided.decision
         course.answer = decided.outcome.nth_answer(decided.plan) if decided.outcome else 0
-        course.decided_at = perf_counter()
+        course.decided_at, course.ends = perf_counter(), self._upstream.deadline()
         self._metrics.decide_seconds.observe(course.decided_at - course.started)
         if decided.hold is not None:
             wish = Wish(
@@ -179,7 +179,7 @@ class Sends:
             if decided is not None and decided.body is not None:
                 headers, body = instead(headers), decided.body
             path, headers = lent(request.raw_path, headers, course.lender)
-            answer = await self._upstream.post(path, headers, body, method=request.method)
+            answer = await self._upstream.post(path, headers, body, method=request.method, ends=course.ends)
         except UpstreamError as error:
             course.upstream_s, course.upstream_status = perf_counter() - began, error.status
             course.lost = error.sent
