@@ -28,7 +28,8 @@ class Course(msgspec.Struct, kw_only=True):
     One send, from its first byte to its answer.
 
     *lender*: the account whose own token it goes out by. *ends*: when the upstream has answered at the latest, by the loop's clock;
-    None: the time-out counts from when it sets out. *taken*: what Meta said when it took it.
+    None: the time-out counts from when it sets out. *lost*: it may have arrived; *malformed*: it was refused as that.
+    *taken*: what Meta said when it took it.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Course(msgspec.Struct, kw_only=True):
     recipient: str = ""
     type: str = ""
     lost: bool = False
+    malformed: bool = False
     answer: int = 0
     taken: Answer | None = None
 

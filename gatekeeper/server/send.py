@@ -20,6 +20,7 @@ from gatekeeper.core.vocabulary import Reason, Refusal, State
 from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.paths import Target
 from gatekeeper.meta.responses import Answer
+from gatekeeper.meta.rewriting import without_rights
 from gatekeeper.meta.sends import MalformedSend
 from gatekeeper.server.aftermath import Aftermath, Fate
 from gatekeeper.server.callers import Callers
@@ -27,9 +28,9 @@ from gatekeeper.server.course import LONGEST, Course, Record, begun, described
 from gatekeeper.server.holding import Held, Wish
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, answer_headers, onward, read_body
 from gatekeeper.server.lending import hold_plain, lender, lent
-from gatekeeper.server.reading import instead, is_dry, query_of, read_send
+from gatekeeper.server.reading import instead, is_dry, query_of, read_send, rights_of
 from gatekeeper.server.recorded import Unread
-from gatekeeper.server.repeats import HEADER, Lost, Repeats
+from gatekeeper.server.repeats import HEADER, Conclusion, Repeats
 from gatekeeper.server.replies import Reply, fault, refusal_reply
 from gatekeeper.server.upstream import Upstream, lease_ms
 from gatekeeper.settings import Settings
@@ -85,19 +86,22 @@ class Sends:
         if not key or dry:
             return await self._decided(request, body, course, dry=dry)
 
-        async def send() -> Reply:
+        async def send() -> tuple[Reply, Conclusion]:
             response = await self._decided(request, body, course, dry=False)
             if course.lost:
-                raise Lost(response)
-            return response
+                return response, Conclusion.LOST
+            return response, Conclusion.FREE if course.malformed else Conclusion.ANSWERED
 
         def refuse(refusal: Refusal, reason: Reason) -> Reply:
             state = State.DEGRADED if reason is Reason.LEDGER_UNAVAILABLE else State.WARM
             return self._refuse(course, refusal, refused(reason, refusal=refusal, state=state))
 
-        said = body or query_of(request).encode("utf-8", "replace")
+        query = query_of(request)
+        more = without_rights(f"?{query}").encode("utf-8", "replace") if query else b""
+        content = (body, more) if body and more else (body or query.encode("utf-8", "replace"),)
+        scope = (course.caller, *(() if self._callers.are_known else rights_of(request)))
         return await self._repeats.once(
-            target.phone_number_id, course.caller, key, said, owner=course.id, send=send, refuse=refuse
+            target.phone_number_id, key, content, scope=scope, owner=course.id, send=send, refuse=refuse
         )
 
     def unread(self, request: web.BaseRequest, target: Target, refusal: Refusal) -> tuple[Reply | None, dict[str, str]]:
@@ -205,6 +209,7 @@ class Sends:
         assert refusal is not None
         course.decided_at = course.decided_at or perf_counter()
         decision = decision or refused(Reason.MALFORMED_REQUEST, refusal=refusal)
+        course.malformed = decision.reason is Reason.MALFORMED_REQUEST
         self._record.write(course, decision, dry=dry)
         headers = course.headers(decision)
         if dry:
