@@ -3,6 +3,8 @@ Own what an allowed send holds, and the one table of moves that it may make.
 
     reserved ──accept──▶ accepted ──deliver──▶ settled
         └──────refuse──────┐  └──────fail─────▶ released ◀── refuse
+
+What Meta has not named waits for a status that does, reserved or accepted, and lapses into released when none comes.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class Event(StrEnum):
     DELIVER = "deliver"
     FAIL = "fail"
     REFUSE = "refuse"
+    LAPSE = "lapse"
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -44,6 +47,7 @@ MOVES: dict[Event, Move] = {
     Event.DELIVER: Move((State.ACCEPTED,), State.SETTLED),
     Event.FAIL: Move((State.ACCEPTED,), State.RELEASED),
     Event.REFUSE: Move((State.RESERVED,), State.RELEASED),
+    Event.LAPSE: Move((State.RESERVED, State.ACCEPTED), State.RELEASED),
 }
 
 

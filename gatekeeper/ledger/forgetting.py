@@ -232,6 +232,8 @@ class Forgetting:
         "reservation": ("messages", _records),
         "message": ("messages", _records),
         "parked": ("statuses", _statuses),
+        "strays": ("statuses", _named),
+        "unnamed": ("messages", _named),
         "repeat": ("answers", _answers),
         "text": ("texts", _texts),
         "waiting": ("texts", _lists),

@@ -34,6 +34,7 @@ settled = msgspec.msgpack.Decoder(Settled).decode
 _LATCHES = shapes.values(*LATCHED)
 _LEAVING = {event: shapes.values(*legal.leaving) for event, legal in MOVES.items()}
 _NO_BOUND = -1
+_UNNAMED = (Event.REFUSE, Event.LAPSE)
 # As text: they go to a command as they are. What Meta never took has no statuses to tell apart.
 _RESERVATION_MS, _SETTLED_MS, _NOTHING = str(keys.RESERVATION_MS), str(keys.SETTLED_MS), "0"
 
@@ -125,7 +126,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             latches=settling.latches,
             told=settling.told,
             sent_at=facts.at,
-            lifetime=_NOTHING if settling.event is Event.REFUSE else _SETTLED_MS,
+            lifetime=_NOTHING if settling.event in _UNNAMED else _SETTLED_MS,
             meter_lifetime=keys.METER_MS,
             spend_lifetime=keys.SPEND_MS,
         )

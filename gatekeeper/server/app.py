@@ -113,7 +113,7 @@ async def running(
         engine = await _engine(settings, book, ledger, metrics, log, now, stack)
         upstream = Upstream(settings.upstream)
         stack.push_async_callback(upstream.close)
-        aftermath = _aftermath(engine, log, now, stack)
+        aftermath = _aftermath(engine, metrics, log, now, stack)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         forwarding = await stack.enter_async_context(Forwarding.going(settings.webhook, metrics, log))
         held, flushing = _holding(engine, upstream, courses, aftermath, settings, metrics, log, now, stack)
@@ -143,7 +143,7 @@ async def running(
             stack.callback(courses.create_task(_balanced(engine)).cancel)
 
         reload = Reload(config, loaded, follow, metrics, log, now)
-        for task in (_balanced(engine), reload.watch(), aftermath.make_up()):
+        for task in (_balanced(engine), reload.watch(), aftermath.make_up(), aftermath.lapse()):
             stack.callback(courses.create_task(task).cancel)
         listener = Listener(
             sends,
@@ -186,9 +186,9 @@ async def _engine(
     return RecordedEngine(settings, book, ledger, metrics, recording=recording, reader=reader)
 
 
-def _aftermath(engine: Engine, log: Any, now: Callable[[], int], stack: contextlib.AsyncExitStack) -> Aftermath:
+def _aftermath(engine: Engine, metrics: Metrics, log: Any, now: Callable[[], int], stack: contextlib.AsyncExitStack) -> Aftermath:
     """What follows Meta's answers up, and is told of the last of them when all courses have ended."""
-    aftermath = Aftermath(engine, log, now)
+    aftermath = Aftermath(engine, metrics, log, now)
     stack.push_async_callback(aftermath.catch_up)
     return aftermath
 

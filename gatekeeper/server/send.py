@@ -187,17 +187,17 @@ class Sends:
         except UpstreamError as error:
             course.upstream_s, course.upstream_status = perf_counter() - began, error.status
             course.lost = error.sent
-            if not error.sent:
-                await self._aftermath.released(decided)
+            await (self._aftermath.unanswered if error.sent else self._aftermath.released)(decided)
             advice = "It was not sent." if not error.sent else "Whether it was sent is not known: do not send it again blindly."
             return self._refuse(course, _bad(error.status, f"{str(error).capitalize()}. {advice}"), decision)
         except BaseException:
-            # Cancelled while the body may be on its way: the reservation stays, and so does the line that says so.
+            # Cancelled while the body may be on its way: the reservation stays for its statuses, and the line says so.
             course.upstream_s = perf_counter() - began
+            self._aftermath.broken_off(decided)
             self._record.write(course, decision)
             raise
         course.upstream_s, course.upstream_status = perf_counter() - began, answer.status
-        fate, read = await self._aftermath.followed_up(decided, answer)
+        fate, read = await self._aftermath.followed_up(decided, answer, decision_id=course.id)
         if fate is Fate.TAKEN:
             course.taken = read or Answer()
         self._record.write(course, decision)
