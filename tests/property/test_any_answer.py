@@ -196,7 +196,7 @@ class Life:
 
 
 @given(st.integers(1, 4).flatmap(lambda sends: st.tuples(*map(replies, range(sends)))), st.booleans())
-@bounded(150)
+@bounded(100)
 def test_the_reservation_ends_and_the_books_say_what_the_statuses_say(world, spoken, one_user):
     """
     After its lifetime nothing is held but for what Meta named and has not ended; spent and settled is what was delivered.
