@@ -28,6 +28,7 @@ HELD, HELD_ENDED = "held", "held_ended"
 FORWARD_FAILED, FORWARD_DROPPED = "forward_failed", "forward_dropped"
 TEMPLATES_READ, TEMPLATES_UNREAD, TEMPLATE_CHANGED = "templates_read", "templates_unread", "template_changed"
 RECORD_STARTED, RECORD_DROPPED, RECORD_RESUMED = "record_started", "record_dropped", "record_resumed"
+ANSWER_UNNAMED, SEND_LAPSED = "answer_unnamed", "send_lapsed"
 TURNED_AWAY, FORGOTTEN = "turned_away", "forgotten"
 REQUEST_REJECTED, WEBHOOK_REFUSED = "request_rejected", "webhook_refused"
 ITEM_SKIPPED, FAULT = "item_skipped", "fault"
@@ -113,6 +114,14 @@ class Metrics:
             **one,
         )
         self.upstream = Counter("gatekeeper_upstream_answers", "Answers of the upstream to gated sends.", ["status"], **one)
+        self.unnamed_answers = Counter(
+            "gatekeeper_unnamed_answers", "2xx answers to gated sends that named no message, by why.", ["why"], **one
+        )
+        self.unnamed_sends = Counter(
+            "gatekeeper_unnamed_sends", "Sends whose answer named no message, and what became of them.", ["outcome"], **one
+        )
+        for outcome in ("waits", "named", "lapsed"):
+            self.unnamed_sends.labels(outcome)
         self.decide_seconds = Histogram("gatekeeper_decide_seconds", "From the body to the verdict.", buckets=_SECONDS, **one)
         self.upstream_seconds = Histogram(
             "gatekeeper_upstream_seconds", "From forwarding to the answer.", buckets=_SECONDS, **one

@@ -12,7 +12,7 @@ ARGV[1]  state        string gatekeeper.core.reservation:State
 ARGV[2]  cell         string what of the bill it belongs to (gatekeeper.core.bill:Cell)
 ARGV[3]  quote        string micro-units; -1 unknown
 ARGV[4]  lifetime     int    milliseconds that the bill is kept
-Returns  list         the parked statuses, oldest first
+Returns  list         the parked statuses, oldest first; nothing where another send has that name
 Writes   only when the reservation is there
 Expires  the message keeps the reservation's lifetime
 ]]
@@ -20,17 +20,13 @@ Expires  the message keeps the reservation's lifetime
 local reservation_key, message_key, parked_key, spend_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local state, cell, quote, lifetime = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
--- Who asks again did not hear the answer.
-if redis.call('EXISTS', message_key) == 1 then return redis.call('LRANGE', parked_key, '0', '-1') end
+if redis.call('EXISTS', message_key) == 1 then
+  if redis.call('EXISTS', reservation_key) == 1 then return false end
+  return redis.call('LRANGE', parked_key, '0', '-1')  -- who asks again did not hear the answer
+end
 if redis.call('EXISTS', reservation_key) == 0 then return {} end
 
 -- Take it all.
 redis.call('RENAME', reservation_key, message_key)
-redis.call('HSET', message_key, 'state', state, 'spend', spend_key, 'quote', quote)
-book(spend_key, 'p', cell, quote + 0, '1')
-local turn = redis.call('HGET', message_key, 'turn')
-if turn then redis.call('HINCRBY', spend_key, 'a#' .. cell, '1') end
-if turn and (' ' .. turn):sub(-2) == ' 1' then redis.call('HINCRBY', spend_key, 't#' .. cell, '1') end
-book(spend_key, 'o', '', quote + 0, '1')
-outlive(spend_key, lifetime)
+book_accepted(message_key, state, spend_key, cell, quote, lifetime)
 return redis.call('LRANGE', parked_key, '0', '-1')  -- they stay until they expire: the answer may not arrive

@@ -6,6 +6,7 @@ Own what an allowed send holds, and the one table of moves that it may make.
         └──────refuse──────▶ released
 
 A message may fail on one device of its recipient and be delivered to another, and Meta says so in either order: delivery wins.
+What Meta has not named waits for a status that does, reserved or accepted, and lapses into released when none comes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Event(StrEnum):
     DELIVER = "deliver"
     FAIL = "fail"
     REFUSE = "refuse"
+    LAPSE = "lapse"
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ MOVES: dict[Event, Move] = {
     Event.DELIVER: Move((State.ACCEPTED, State.RELEASED), State.SETTLED),
     Event.FAIL: Move((State.ACCEPTED,), State.RELEASED),
     Event.REFUSE: Move((State.RESERVED,), State.RELEASED),
+    Event.LAPSE: Move((State.RESERVED, State.ACCEPTED), State.RELEASED),
 }
 
 

@@ -28,6 +28,7 @@ from gatekeeper.engine.naming import answered_with
 from gatekeeper.engine.reading import Reader
 from gatekeeper.engine.registry import Known, Registry
 from gatekeeper.engine.spend import Spend
+from gatekeeper.engine.unnamed import Unnamed
 from gatekeeper.ledger import calls
 from gatekeeper.ledger.ledger import Ledger
 from gatekeeper.meta import events as meta
@@ -81,6 +82,7 @@ class Engine:
         self.registry = Registry(settings.account, ledger, metrics, reader)
         self.spend = Spend(ledger, book, self.directory)
         self.balances = Balances(ledger, self.directory)
+        self.unnamed = Unnamed(ledger, self.directory, metrics)
         self._metrics = metrics
         self._complete = complete
         self._intake = Intake(ledger, book, self.directory, self.registry, metrics, settings.policy, watching=not complete)
@@ -202,7 +204,8 @@ class Engine:
         """
         Meta took the send: name its reservation, learn the names in the answer, and settle by statuses that overtook it.
 
-        LedgerError: the reservation keeps its old name, and stays.
+        Where the answer names no message, or one that is of another send already, a status has to. LedgerError: the reservation keeps
+        its old name, and stays.
         """
         number, facts = decided.number, decided.facts
         batch, held = [], decided.held or decided.perhaps_held
@@ -213,9 +216,19 @@ class Engine:
             quoted = quote(decided.decision, decided.plan, facts)
             batch.append(calls.accept(number.tag, quoted, answer.wamid))
         answers = await self.ledger.run(batch, partial=True)
-        parked = answers[-1] if held and answer.wamid is not None else []
+        parked = answers[-1] if held and answer.wamid is not None else None
         if isinstance(parked, UnusableKeyError):
             raise parked
+        if parked is None:
+            return await self.unanswered(decided, taken=True, now=now)
+        return await self._intake.unpark(parked, now=now)
+
+    async def unanswered(self, decided: Decided, *, taken: bool, now: int) -> list[Settlement]:
+        """Meta took the send (*taken*), or may have, and did not say which message it is: a status says so, or it lapses. LedgerError."""
+        if not decided.held and not decided.perhaps_held:
+            return []
+        quoted = quote(decided.decision, decided.plan, decided.facts)
+        parked = await self.unnamed.expect(decided.number.tag, quoted, decided.facts, taken=taken, now=now)
         return await self._intake.unpark(parked, now=now)
 
     def explained(self, decided: Decided) -> list[Looked]:

@@ -24,7 +24,7 @@ from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
 from gatekeeper.engine.batch import Batch, Message
 from gatekeeper.engine.directory import NUMBERS, Directory, Number
 from gatekeeper.engine.facts import News
-from gatekeeper.engine.naming import renamed, told
+from gatekeeper.engine.naming import names_send_of, renamed, told
 from gatekeeper.engine.registry import Registry
 from gatekeeper.engine.words import billed_by, when, word_of
 from gatekeeper.ledger import calls, keys
@@ -116,7 +116,13 @@ class Intake:
                 found.append(settlement)
         if late:
             found += await self._settled_again(list(late), now=now)
-        overtaken = [status for n, status in batch.parking.items() if answers[n]]
+        overtaken = list[meta.Status]()
+        for n, status in batch.parking.items():
+            if isinstance(answers[n], list):  # it names the message of a send that waited for that
+                self._metrics.unnamed_sends.labels("named").inc()
+                overtaken += [_decode_status(parked) for parked in answers[n]]
+            if answers[n] != 0:
+                overtaken.append(status)
         if overtaken and not again:  # their send was accepted between our reading and our parking
             found += await self.absorb(overtaken, now=now, again=True)
         elif overtaken:  # of records that another version of ours wrote
@@ -253,7 +259,9 @@ class Intake:
         if not status.group:
             self._believe(number, status, message, word, batch, at=at)
         if record is None:
-            batch.park(calls.park(number.tag, status.wamid, _encode_status(status)), status)
+            category = (word.category if word is not None else None) or ""
+            threads = names_send_of(status, number)
+            batch.park(calls.park(number.tag, status.wamid, _encode_status(status), threads, at=at, category=category), status)
             return
         earlier = message.word
         if word is not None:

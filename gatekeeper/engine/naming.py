@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from gatekeeper.core.recipients import Link, Names, answered, canonical, digits
 from gatekeeper.core.vocabulary import Clock
 from gatekeeper.engine.directory import Directory, Number
-from gatekeeper.ledger import calls
+from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.calls import Call
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.responses import Answer
 
 _SEVERAL = 2
+_NAMING = ("sent", "delivered", "failed")  # no `read`, see gatekeeper.engine.unnamed
 
 
 def told(directory: Directory, number: Number, names: Names, known: Sequence[str], *, said: int, now: int) -> list[Call]:
@@ -50,6 +51,16 @@ def answered_with(directory: Directory, number: Number, answer: Answer, *, claim
         if link is not None:
             found.append(calls.link(number.tag, number.phone_number_id, link, now=now, said=now))
     return found
+
+
+def names_send_of(status: meta.Status, number: Number) -> list[str]:
+    """The threads of which a send may wait for the name that this status, of an unknown message, brings."""
+    if status.status not in _NAMING:
+        return []
+    names = Names(user_id=status.user_id, parent_user_id=status.parent_user_id, wa_id=status.recipient_id).known
+    if status.group:
+        names = [status.recipient_id] if status.recipient_id else []
+    return [keys.thread(number.tag, number.phone_number_id, name) for name in names]
 
 
 def renamed(directory: Directory, number: Number, change: meta.SystemChange, *, said: int, now: int) -> list[Call]:

@@ -61,9 +61,28 @@ def accept(tag: str, quoted: Quoted, wamid: str) -> Call:
     return Call("accept", named, (State.ACCEPTED.value, quoted.cell.packed, price, keys.SPEND_MS))
 
 
-def park(tag: str, wamid: str, status: bytes) -> Call:
-    """Keep a status whose message is unknown; 1 when it is known after all."""
-    return Call("park", [keys.message(tag, wamid), keys.parked(tag, wamid)], (status, keys.PARKED_MS))
+def expect(tag: str, quoted: Quoted, facts: Facts, *, taken: bool, now: int) -> Call:
+    """Let a send wait for a status that names its message. *taken*: Meta took it."""
+    named = [
+        keys.reservation(tag, facts.id),
+        keys.thread(tag, facts.phone_number_id, facts.recipient),
+        keys.lapsing(tag),
+        keys.spend(tag, quoted.waba_id, quoted.day),
+    ]
+    price = UNKNOWN_PRICE if quoted.price is None else quoted.price
+    booked = (State.ACCEPTED.value, quoted.cell.packed, price, keys.SPEND_MS)
+    waits = (facts.at - keys.SKEW_MS, facts.product.value, now + keys.UNNAMED_MS, 2 * keys.UNNAMED_MS)
+    return Call("expect", named, (int(taken), *booked, *waits))
+
+
+def park(tag: str, wamid: str, status: bytes, threads: Sequence[str] = (), *, at: int = 0, category: str = "") -> Call:
+    """
+    Keep a status whose message is unknown; 1 when it is known after all.
+
+    A send of one of *threads* that waits for the name of its message may be its; then the statuses parked before come back.
+    """
+    named = [keys.message(tag, wamid), keys.parked(tag, wamid), *threads]
+    return Call("park", named, (status, keys.PARKED_MS, at, category))
 
 
 def note(tag: str, wamid: str, word: Word) -> Call:
@@ -77,7 +96,7 @@ def settle(tag: str, settling: Settling, wamid: str, thread: str) -> Call:
 
 
 def release(tag: str, settling: Settling) -> Call:
-    """Give back what a send holds that Meta refused."""
+    """Give back what a send holds that Meta refused, or never named."""
     facts = settling.facts
     return _move(tag, settling, keys.reservation(tag, facts.id), keys.thread(tag, facts.phone_number_id, facts.recipient))
 

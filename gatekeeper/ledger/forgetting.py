@@ -117,6 +117,11 @@ class Forgetting:
         """Keys that are one user's."""
         return await self._unlinked(one.key for one in some if self._is_theirs(one.tag, one.number, one.name))
 
+    async def _indexes(self, some: Sequence[Key]) -> int:
+        """What leads from one user's thread to that which is erased and counted itself."""
+        await self._named(some)
+        return 0
+
     async def _lists(self, some: Sequence[Key]) -> int:
         """What waits for this person, and the lists of it."""
         theirs = [one for one in some if self._is_theirs(one.tag, one.number, one.name)]
@@ -233,6 +238,8 @@ class Forgetting:
         "reservation": ("messages", _records),
         "message": ("messages", _records),
         "parked": ("statuses", _statuses),
+        "strays": ("statuses", _indexes),
+        "unnamed": ("messages", _indexes),
         "repeat": ("answers", _answers),
         "text": ("texts", _texts),
         "waiting": ("texts", _lists),

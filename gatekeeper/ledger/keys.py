@@ -9,6 +9,10 @@ a slot of a Redis Cluster. Every key expires; a thread with its last clock.
     reservation  HASH    what an allowed send holds, until Meta names the message
     message      HASH    the same from then on
     parked       LIST    statuses that came before the answer to their own send
+    strays       HASH    the messages of one thread that such statuses are of
+    unnamed      HASH    sends of one thread that Meta took, or may have, without naming their messages
+    lapsing      ZSET    those sends, by when to give back what they hold
+    lapsers      ZSET    the tags that have such sends, by until when
     watch        STRING  since when this phone number's webhooks have been seen
     meter        HASH    units of one allowance, of one owner, in one month: settled, reserved, before us, and told by Meta
     spend        HASH    a day's bill of one WABA: quoted, settled and open, in micro-units
@@ -40,6 +44,10 @@ RESERVATION_MS = 38 * DAY_MS
 SETTLED_MS = 8 * DAY_MS
 # An answer that has not come long after the upstream's time-out never will.
 PARKED_MS = 10 * 60_000
+# Meta says at once that a message was sent, and repeats a webhook for 7 days: a send that no status has named by then never was.
+UNNAMED_MS = 8 * DAY_MS
+# By so much Meta's clock may be behind ours, in a status that says when its message was sent; its times are whole seconds.
+SKEW_MS = 10_000
 # Webhooks missed for longer than Meta repeats them are lost, so an older watch proves nothing.
 WATCH_MS = 7 * DAY_MS
 # A month, and the deliveries that are settled in it late.
@@ -88,6 +96,26 @@ def message(tag: str, wamid: str) -> str:
 def parked(tag: str, wamid: str) -> str:
     """Statuses of a message that nobody knows yet."""
     return f"gk:{{{tag}}}:parked:{wamid}"
+
+
+def strays(tag: str, phone_number_id: str, recipient: str) -> str:
+    """The messages of one thread that nobody knows yet."""
+    return f"gk:{{{tag}}}:strays:{phone_number_id}:{recipient}"
+
+
+def unnamed(tag: str, phone_number_id: str, recipient: str) -> str:
+    """The sends of one thread that wait for the name of their message."""
+    return f"gk:{{{tag}}}:unnamed:{phone_number_id}:{recipient}"
+
+
+def lapsing(tag: str) -> str:
+    """The sends that wait for the name of their message."""
+    return f"gk:{{{tag}}}:lapsing"
+
+
+def lapsers(tag: str) -> str:
+    """The tags that have such sends."""
+    return f"gk:{{{tag}}}:lapsers"
 
 
 def watch(tag: str, phone_number_id: str) -> str:

@@ -35,6 +35,7 @@ _LATCHES = shapes.values(*LATCHED)
 _UNLATCHED = dict.fromkeys(LATCHED, 0)
 _LEAVING = {event: shapes.values(*legal.leaving) for event, legal in MOVES.items()}
 _NO_BOUND = -1
+_UNNAMED = (Event.REFUSE, Event.LAPSE)
 # As text: they go to a command as they are. What Meta never took has no statuses to tell apart.
 _RESERVATION_MS, _SETTLED_MS, _NOTHING = str(keys.RESERVATION_MS), str(keys.SETTLED_MS), "0"
 
@@ -126,7 +127,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             latches=_UNLATCHED | settling.latches,
             told=settling.told,
             sent_at=facts.at,
-            lifetime=_NOTHING if settling.event is Event.REFUSE else _SETTLED_MS,
+            lifetime=_NOTHING if settling.event in _UNNAMED else _SETTLED_MS,
             meter_lifetime=keys.METER_MS,
             spend_lifetime=keys.SPEND_MS,
             again=settling.again,

@@ -7,6 +7,7 @@ import msgspec
 from gatekeeper.meta.lenient import Json, children, integer, text
 
 UNKNOWN_ERROR = -1
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class AnsweredContact(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +54,10 @@ def decode_answer(body: bytes) -> Answer | None:
     try:
         taken = _taken(body)
     except (ValueError, RecursionError):
+        return _leniently(body.removeprefix(_BYTE_ORDER_MARK))
+    if not taken.messages or not (wamid := text(taken.messages[0].id)):
         return _leniently(body)
-    if not taken.messages:
-        return _leniently(body)
-    return Answer(wamid=text(taken.messages[0].id), contacts=tuple(map(_named, taken.contacts)))
+    return Answer(wamid=wamid, contacts=tuple(map(_named, taken.contacts)))
 
 
 def _leniently(body: bytes) -> Answer | None:
@@ -68,7 +69,7 @@ def _leniently(body: bytes) -> Answer | None:
         return None
     success = payload.get("success")
     answer = Answer(
-        wamid=next((text(message.get("id")) for message in children(payload, "messages")), None),
+        wamid=next(filter(None, (text(message.get("id")) for message in children(payload, "messages"))), None),
         contacts=tuple(_contact(contact) for contact in children(payload, "contacts")),
         error_code=_error_code(payload),
         success=success if isinstance(success, bool) else None,

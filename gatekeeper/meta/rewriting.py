@@ -79,8 +79,17 @@ def carries_rights(written: Written) -> bool:
 def without_rights(path: str) -> str:
     """A path without the tokens in its query, the rest as it was written."""
     before, mark, query = path.partition("?")
-    kept = "&".join(part for part in query.split("&") if spelled(unquote_plus(part.partition("=")[0])) not in _RIGHTS)
+    kept = "&".join(part for part in query.split("&") if not _is_right(part))
     return before + mark + kept if kept else before
+
+
+def query_rights(query: str) -> tuple[str, ...]:
+    """The tokens in a query, as they were written."""
+    return tuple(part for part in query.split("&") if _is_right(part)) if query else ()
+
+
+def _is_right(part: str) -> bool:
+    return spelled(unquote_plus(part.partition("=")[0])) in _RIGHTS
 
 
 def _members(written: Written) -> tuple[Members, str | None] | None:

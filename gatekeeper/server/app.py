@@ -34,14 +34,13 @@ from gatekeeper.server.recorded import RecordedEngine
 from gatekeeper.server.recording import Recording
 from gatekeeper.server.rejections import Rejections
 from gatekeeper.server.reload import Reload
-from gatekeeper.server.repeats import MARGIN_MS
 from gatekeeper.server.screening import Screening
 from gatekeeper.server.send import Sends
 from gatekeeper.server.side_doors import SideDoors
 from gatekeeper.server.sockets import BACKLOG, listening, url_of
 from gatekeeper.server.templates import Rounds, TemplateReader
 from gatekeeper.server.thread_control import ThreadControl
-from gatekeeper.server.upstream import Upstream
+from gatekeeper.server.upstream import Upstream, lease_ms
 from gatekeeper.server.webhooks import Webhooks
 from gatekeeper.server.workers import place
 from gatekeeper.settings import Reading, Settings, Webhook
@@ -122,7 +121,7 @@ async def running(
         engine = await _engine(settings, book, ledger, metrics, log, now, stack, gate_id)
         upstream = Upstream(settings.upstream, gate_id=gate_id)
         stack.push_async_callback(upstream.close)
-        aftermath = _aftermath(engine, log, now, stack)
+        aftermath = _aftermath(engine, metrics, log, now, stack)
         courses = await stack.enter_async_context(asyncio.TaskGroup())
         forwarding = await stack.enter_async_context(Forwarding.going(settings.webhook, metrics, log))
         held, flushing = _holding(engine, upstream, courses, aftermath, settings, metrics, log, now, stack)
@@ -149,7 +148,7 @@ async def running(
             settings, engine, callers, forwarding, webhooks, listener, rounds if reads else None, graph, courses
         )
         reload = Reload(reading, loaded, following.follow, metrics, log, now, warns=reads)
-        for task in (reload.watch(), aftermath.make_up()):
+        for task in (reload.watch(), aftermath.make_up(), aftermath.lapse()):
             stack.callback(courses.create_task(task).cancel)
         following.balance()
         stack.callback(following.stop)
@@ -188,9 +187,9 @@ async def _engine(
     return RecordedEngine(settings, book, ledger, metrics, recording=recording, reader=reader)
 
 
-def _aftermath(engine: Engine, log: Any, now: Callable[[], int], stack: contextlib.AsyncExitStack) -> Aftermath:
+def _aftermath(engine: Engine, metrics: Metrics, log: Any, now: Callable[[], int], stack: contextlib.AsyncExitStack) -> Aftermath:
     """What follows Meta's answers up, and is told of the last of them when all courses have ended."""
-    aftermath = Aftermath(engine, log, now)
+    aftermath = Aftermath(engine, metrics, log, now)
     stack.push_async_callback(aftermath.catch_up)
     return aftermath
 
@@ -207,9 +206,8 @@ def _holding(
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Held, Flushing]:
     """What lets sends wait for their recipients, and what sends them then."""
-    patience = settings.upstream.timeout + MARGIN_MS
-    holding = Holding(engine, patience_ms=patience)
-    held = Held(engine, holding, metrics, log, now, patience_ms=patience)
+    holding = Holding(engine, patience_ms=lease_ms(settings))
+    held = Held(engine, holding, metrics, log, now)
     most = settings.server.max_body
     flushing = Flushing(engine, holding, upstream, courses, metrics, log, now, aftermath=aftermath, most=most)
     courses.create_task(flushing.watch())

@@ -86,6 +86,11 @@ class Callers:
         """Go by these callers from the next request on."""
         self._known = tuple((self._digest(caller.key), caller) for caller in callers)
 
+    @property
+    def are_known(self) -> bool:
+        """Whether a key says who calls; else whoever calls is believed."""
+        return bool(self._known)
+
     def admit(self, request: Request, phone_number_id: str | None) -> Admission:
         """Say who wants to send from a number; None: from numbers that nobody has looked at."""
         return self.admitted(request.headers, caller_of(request, LONGEST_CALLER), (phone_number_id,))

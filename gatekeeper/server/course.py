@@ -27,7 +27,9 @@ class Course(msgspec.Struct, kw_only=True):
     """
     One send, from its first byte to its answer.
 
-    *lender*: the account whose own token it goes out by. *taken*: what Meta said when it took it.
+    *lender*: the account whose own token it goes out by. *ends*: when the upstream has answered at the latest, by the loop's clock;
+    None: the time-out counts from when it sets out. *lost*: it may have arrived; *malformed*: it was refused as that.
+    *taken*: what Meta said when it took it.
     """
 
     id: str
@@ -36,11 +38,13 @@ class Course(msgspec.Struct, kw_only=True):
     lender: Account | None = None
     started: float
     decided_at: float = 0.0
+    ends: float | None = None
     upstream_s: float | None = None
     upstream_status: int | None = None
     recipient: str = ""
     type: str = ""
     lost: bool = False
+    malformed: bool = False
     answer: int = 0
     taken: Answer | None = None
 

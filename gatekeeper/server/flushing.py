@@ -27,9 +27,11 @@ from gatekeeper.engine.holding import PUT_BACK_MS, Holding, insisted, request_of
 from gatekeeper.ledger.holding import Found, List, Taken
 from gatekeeper.meta import events as meta
 from gatekeeper.meta.paths import gated
+from gatekeeper.meta.responses import Answer
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send
 from gatekeeper.server.aftermath import Aftermath, Fate
 from gatekeeper.server.course import LONGEST, Course, Record
+from gatekeeper.server.encodings import readable_encodings
 from gatekeeper.server.http import TooLarge, UnknownEncoding
 from gatekeeper.server.lending import hold_plain, lender, lent
 from gatekeeper.server.reading import read_send
@@ -162,7 +164,7 @@ class Flushing:
         except (MalformedSend, TooLarge, UnknownEncoding):  # it could be read once: the configuration has changed since
             await self._end(taken, Turn.REFUSED, code=INVALID_PARAMETER)
             return
-        path, onward = lent(kept.path, kept.headers, course.lender)
+        path, onward = lent(kept.path, readable_encodings(kept.headers), course.lender)  # kept by the version before, perhaps
         decided = await self._decided(taken, course, send)
         if decided is None:
             return
@@ -178,15 +180,21 @@ class Flushing:
             if not error.sent:
                 await self._aftermath.released(decided)
                 await self._put_back(taken)
+            await self._aftermath.unanswered(decided)
             await self._end(taken, Turn.LOST)
             return
         except BaseException:  # cancelled while the body may be on its way: after a while it counts as lost
             course.upstream_s = perf_counter() - began
+            self._aftermath.broken_off(decided)
             self._record.write(course, decided.decision)
             raise
         course.upstream_s, course.upstream_status = perf_counter() - began, answer.status
-        fate, read = await self._aftermath.followed_up(decided, answer)
+        fate, read = await self._aftermath.followed_up(decided, answer, decision_id=course.id)
         self._record.write(course, decided.decision)
+        await self._conclude(taken, decided, fate, read, answer.status)
+
+    async def _conclude(self, taken: Taken, decided: Decided, fate: Fate, read: Answer | None, status: int) -> None:
+        """Make of a text what Meta's answer says; _Stop: it waits on."""
         code = read.error_code if read is not None else None
         if fate is Fate.TAKEN:
             await self._end(taken, Turn.TAKEN, wamid=read.wamid if read else None)
@@ -198,7 +206,7 @@ class Flushing:
         elif code in _LATER:
             await self._put_back(taken)
         else:
-            await self._end(taken, Turn.REFUSED, code=answer.status if code is None else code)
+            await self._end(taken, Turn.REFUSED, code=status if code is None else code)
 
     async def _decided(self, taken: Taken, course: Course, send: Send) -> Decided | None:
         """Decide a text as it goes out now; None: it is refused. _Stop: it waits on, for that is not the last word on it."""

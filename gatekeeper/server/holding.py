@@ -75,15 +75,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 class Held:
     """Lets sends wait for their recipients."""
 
-    def __init__(
-        self, engine: Engine, holding: Holding, metrics: Metrics, log: Any, now: Callable[[], int], *, patience_ms: int
-    ) -> None:
+    def __init__(self, engine: Engine, holding: Holding, metrics: Metrics, log: Any, now: Callable[[], int]) -> None:
         self._engine = engine
         self._holding = holding
         self._metrics = metrics
         self._log: structlog.stdlib.BoundLogger = log
         self._now = now
-        self._patience = patience_ms
 
     async def hold(self, wish: Wish, course: Course) -> Reply:
         """Keep a send until its recipient answers; the first of them asks for that."""
@@ -96,7 +93,7 @@ class Held:
         kept = Request(request.method, request.raw_path, onward(request), wish.body, course.caller)
         text = self._holding.waiting(wish.decided, hold, kept, now=self._now())
         try:
-            place, named = await self._placed(text, dry=wish.dry)
+            place, named = await self._placed(text, course, dry=wish.dry)
         except LedgerError as error:
             self._unkept(error, course)
             return wish.declined()
@@ -108,15 +105,20 @@ class Held:
             self._metrics.held_texts.labels("full").inc()
         return wish.advised(_FULL if place is Place.FULL else _BUSY)
 
-    async def _placed(self, text: Waiting, *, dry: bool) -> tuple[Place, str]:
-        """Join those that wait, or become the first; while another one is asking, wait for what becomes of that."""
+    async def _placed(self, text: Waiting, course: Course, *, dry: bool) -> tuple[Place, str]:
+        """
+        Join those that wait, or become the first; while another one is asking, wait for what becomes of that.
+
+        That takes half of the time that this send has: if it becomes the first, the other half is for Meta's answer.
+        """
         if dry:
             return await self._holding.queue(text, Step.LOOK, now=self._now())
         loop, wait = asyncio.get_running_loop(), _FIRST_WAIT_S
-        deadline = loop.time() + self._patience / 1000
+        assert course.ends is not None
+        half = (loop.time() + course.ends) / 2
         while True:
             place, named = await self._holding.queue(text, Step.ASK, now=self._now())
-            if place is not Place.BUSY or loop.time() > deadline:
+            if place is not Place.BUSY or loop.time() > half:
                 return place, named
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)

@@ -18,6 +18,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from gatekeeper.core.caching import remember
 from gatekeeper.meta.budget import ReadingBudget, TooMuchToRead
 from gatekeeper.meta.packing import UnknownPacking, Unpacking
+from gatekeeper.server.encodings import readable_encodings
 
 OURS = "gatekeeper-"
 HOP_HEADER, HOP = "Gatekeeper-Hop", "gatekeeper-hop"
@@ -122,12 +123,13 @@ Request: TypeAlias = web.BaseRequest | Whole
 
 
 def onward(request: Request) -> Pairs:
-    """The headers of a send that go on."""
+    """The headers of a send that go on; its answer is asked for in encodings that are read."""
     return request.head.onward if isinstance(request, Whole) else _plain(request.headers)
 
 
 def _plain(headers: MultiMapping[str]) -> Pairs:
-    return upstream_headers((str(name), value) for name, value in headers.items())  # a multidict's names are no plain strings
+    plain = upstream_headers((str(name), value) for name, value in headers.items())  # a multidict's names are no plain strings
+    return readable_encodings(plain)
 
 
 def upstream_headers(headers: Iterable[tuple[str, str]]) -> Pairs:

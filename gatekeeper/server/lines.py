@@ -61,6 +61,9 @@ class Lines:
         began = self._loop.time()
         line = self._kept_line(began) or await self._opened(within_s)
         left = began + within_s - self._loop.time()
+        if left <= 0:  # the time went into the connection
+            line.drop()
+            raise OpenedLate
         answer = await line.ask(request, within_s=left, has_body=method != "HEAD")
         if line.usable:
             line.idle_since = self._loop.time()

@@ -11,7 +11,7 @@ from typing import Protocol
 from multidict import MultiMapping
 
 from gatekeeper.meta.plain import plain_send
-from gatekeeper.meta.rewriting import JSON, Written
+from gatekeeper.meta.rewriting import JSON, Written, query_rights
 from gatekeeper.meta.sends import INVALID_PARAMETER, MalformedSend, Send, decode_send
 from gatekeeper.server.http import Pairs, Request, unpacked
 
@@ -75,6 +75,11 @@ def is_dry(request: Request) -> bool:
 def caller_of(request: Request, longest: int) -> str:
     """Give the name of the calling system, cut to what a name may be."""
     return request.headers.get(_CALLER, "")[:longest].encode("ascii", "replace").decode()
+
+
+def rights_of(request: Requested) -> tuple[str, ...]:
+    """Give the tokens that a request brings: those of its Authorization, and of its query."""
+    return *request.headers.getall("Authorization", ()), *query_rights(query_of(request))
 
 
 def query_of(request: Requested) -> str:

@@ -1,7 +1,11 @@
 """
 Own `Idempotency-Key`: a repeat with the same key and body gets the first answer, and nothing is sent twice.
 
-The scope of a key is the phone number and the caller. While the first is on its way its repeats wait for it.
+The scope of a key is the phone number and the caller. Where no `[[caller]]` proves who calls, the token that a send brings takes part: a
+send with another one is somebody else's, and never gets the first one's answer. Of a token only a digest is kept, in the key's name.
+
+While the first is on its way its repeats wait for it. What could not be read as a send uses up no key: it is refused again as it was
+before, and no record of it stays. Nor is an answer kept that asks to try again.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 
 import msgspec
 
@@ -22,7 +27,6 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Gatekeeper-Idempotent-Replay"
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
-MARGIN_MS = 5_000
 _LOST = "unknown"
 _UNKNOWN = (
     "The outcome of the first send with this Idempotency-Key is not known: it may have arrived. It was not sent again. "
@@ -40,15 +44,16 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Lost(Exception):  # noqa: N818 - it names an outcome
-    """The first send broke off after its body was on its way; *reply* is what its caller gets."""
+class Conclusion(StrEnum):
+    """What becomes of a key: its answer is given again, nobody knows what it would be, or the next send is the first."""
 
-    def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.reply = reply
+    ANSWERED = "answered"
+    LOST = "lost"
+    FREE = "free"
 
 
-Sending = Callable[[], Awaitable[Reply]]
+Sending = Callable[[], Awaitable[tuple[Reply, Conclusion]]]
+Scope = tuple[str, ...]
 Refusing = Callable[[Refusal, Reason], Reply]
 Owing = Callable[[Callable[[], Awaitable[object]]], None]
 _kept = msgspec.msgpack.Decoder(Kept).decode
@@ -57,23 +62,34 @@ _kept = msgspec.msgpack.Decoder(Kept).decode
 class Repeats:
     """Sends a message once for each key."""
 
-    def __init__(self, engine: Engine, *, upstream_timeout_ms: int, now: Callable[[], int], owe: Owing) -> None:
-        """*owe* keeps what the ledger could not be told until it can be."""
+    def __init__(self, engine: Engine, *, patience_ms: int, now: Callable[[], int], owe: Owing) -> None:
+        """*patience_ms*: how long the first may take. *owe* keeps what the ledger could not be told until it can be."""
         self._owe = owe
         self._engine = engine
-        self._patience = upstream_timeout_ms + MARGIN_MS
+        self._patience = patience_ms
         self._now = now
 
     async def once(
-        self, phone_number_id: str, caller: str, key: str, body: bytes, *, owner: str, send: Sending, refuse: Refusing
+        self,
+        phone_number_id: str,
+        key: str,
+        content: tuple[bytes, ...],
+        *,
+        scope: Scope,
+        owner: str,
+        send: Sending,
+        refuse: Refusing,
     ) -> Reply:
-        """Send if this is the first, else answer as the first was answered."""
+        """
+        Send if this is the first, else answer as the first was answered.
+
+        *scope*: the caller, and the tokens that stand for one that nothing proves. *content*: what makes two sends the same one.
+        """
         try:
             number = await self._engine.directory.number(phone_number_id)
-            name = keys.repeat(
-                number.tag, phone_number_id, _digest(caller.encode("utf-8", "replace"), key.encode("utf-8", "replace"))
-            )
-            claimed = await self._claimed(name, owner, _digest(body), let_go=lambda: self._tell(name, owner, "free"))
+            caller, *rights = (part.encode("utf-8", "replace") for part in scope)
+            name = keys.repeat(number.tag, phone_number_id, _digest(caller, key.encode("utf-8", "replace"), *rights))
+            claimed = await self._claimed(name, owner, _digest(*content), let_go=lambda: self._tell(name, owner, Conclusion.FREE))
             outcome, first = (part.decode() for part in claimed[:2])
             state = await self._state(number.tag, first) if outcome == _LOST else ""
         except LedgerError:
@@ -117,24 +133,19 @@ class Repeats:
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
     async def _first(self, name: str, owner: str, send: Sending) -> Reply:
-        try:
-            reply = await send()
-        except Lost as lost:
-            await self._conclude(name, owner, "lost")
-            return lost.reply
-        if reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR:
-            await self._conclude(name, owner, "free")
-        else:
-            await self._conclude(name, owner, "answered", _keeping(reply))
+        reply, outcome = await send()
+        if outcome is Conclusion.ANSWERED and (reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR):
+            outcome = Conclusion.FREE
+        await self._conclude(name, owner, outcome, _keeping(reply) if outcome is Conclusion.ANSWERED else b"")
         return reply
 
-    async def _conclude(self, name: str, owner: str, outcome: str, answer: bytes = b"") -> None:
+    async def _conclude(self, name: str, owner: str, outcome: Conclusion, answer: bytes = b"") -> None:
         try:
             await self._tell(name, owner, outcome, answer)
         except LedgerError:  # until it is told, a repeat waits, or hears that nobody knows
             self._owe(lambda: self._tell(name, owner, outcome, answer))
 
-    async def _tell(self, name: str, owner: str, outcome: str, answer: bytes = b"") -> None:
+    async def _tell(self, name: str, owner: str, outcome: Conclusion, answer: bytes = b"") -> None:
         await self._engine.ledger.run([calls.conclude(name, owner=owner, outcome=outcome, answer=answer)])
 
 

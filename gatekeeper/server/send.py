@@ -21,6 +21,7 @@ from gatekeeper.core.vocabulary import Reason, Refusal, State
 from gatekeeper.engine import Decided, Engine
 from gatekeeper.meta.paths import Target, names_edge
 from gatekeeper.meta.responses import Answer
+from gatekeeper.meta.rewriting import without_rights
 from gatekeeper.meta.sends import MalformedSend
 from gatekeeper.server.aftermath import Aftermath, Fate
 from gatekeeper.server.bodies import read_body
@@ -29,11 +30,11 @@ from gatekeeper.server.course import LONGEST, Course, Record, begun, described
 from gatekeeper.server.holding import Held, Wish
 from gatekeeper.server.http import Request, TooLarge, UnknownEncoding, answer_headers, onward
 from gatekeeper.server.lending import hold_plain, lender, lent
-from gatekeeper.server.reading import instead, is_dry, is_packed_much, query_of, read_send
+from gatekeeper.server.reading import instead, is_dry, is_packed_much, query_of, read_send, rights_of
 from gatekeeper.server.recorded import Unread
-from gatekeeper.server.repeats import HEADER, Lost, Repeats
+from gatekeeper.server.repeats import HEADER, Conclusion, Repeats
 from gatekeeper.server.replies import Reply, fault, refusal_reply
-from gatekeeper.server.upstream import Upstream
+from gatekeeper.server.upstream import Upstream, lease_ms
 from gatekeeper.settings import Settings
 from gatekeeper.telemetry import Metrics
 
@@ -71,7 +72,7 @@ class Sends:
         self._now = now
         self._callers = callers
         self._unread = unread
-        self._repeats = Repeats(engine, upstream_timeout_ms=settings.upstream.timeout, now=now, owe=aftermath.owe)
+        self._repeats = Repeats(engine, patience_ms=lease_ms(settings), now=now, owe=aftermath.owe)
 
     async def handle(self, request: Request, target: Target, body: bytes | None = None) -> Reply:
         """Decide one send, and let it out or not; *body* is its body where that has been read."""
@@ -87,19 +88,22 @@ class Sends:
         if not key or dry:
             return await self._decided(request, body, course, dry=dry)
 
-        async def send() -> Reply:
+        async def send() -> tuple[Reply, Conclusion]:
             response = await self._decided(request, body, course, dry=False)
             if course.lost:
-                raise Lost(response)
-            return response
+                return response, Conclusion.LOST
+            return response, Conclusion.FREE if course.malformed else Conclusion.ANSWERED
 
         def refuse(refusal: Refusal, reason: Reason) -> Reply:
             state = State.DEGRADED if reason is Reason.LEDGER_UNAVAILABLE else State.WARM
             return self._refuse(course, refusal, refused(reason, refusal=refusal, state=state))
 
-        said = body or query_of(request).encode("utf-8", "replace")
+        query = query_of(request)
+        more = without_rights(f"?{query}").encode("utf-8", "replace") if query else b""
+        content = (body, more) if body and more else (body or query.encode("utf-8", "replace"),)
+        scope = (course.caller, *(() if self._callers.are_known else rights_of(request)))
         return await self._repeats.once(
-            target.phone_number_id, course.caller, key, said, owner=course.id, send=send, refuse=refuse
+            target.phone_number_id, key, content, scope=scope, owner=course.id, send=send, refuse=refuse
         )
 
     def unread(self, request: web.BaseRequest, target: Target, refusal: Refusal) -> tuple[Reply | None, dict[str, str]]:
@@ -156,7 +160,7 @@ class Sends:
         )
         decision = decided.decision
         course.answer = decided.outcome.nth_answer(decided.plan) if decided.outcome else 0
-        course.decided_at = perf_counter()
+        course.decided_at, course.ends = perf_counter(), self._upstream.deadline()
         self._metrics.decide_seconds.observe(course.decided_at - course.started)
         if decided.hold is not None:
             wish = Wish(
@@ -186,21 +190,21 @@ class Sends:
             if decided is not None and decided.body is not None:
                 headers, body = instead(headers), decided.body
             path, headers = lent(request.raw_path, headers, course.lender)
-            answer = await self._upstream.post(path, headers, body, method=request.method)
+            answer = await self._upstream.post(path, headers, body, method=request.method, ends=course.ends)
         except UpstreamError as error:
             course.upstream_s, course.upstream_status = perf_counter() - began, error.status
             course.lost = error.sent
-            if not error.sent:
-                await self._aftermath.released(decided)
+            await (self._aftermath.unanswered if error.sent else self._aftermath.released)(decided)
             advice = "It was not sent." if not error.sent else "Whether it was sent is not known: do not send it again blindly."
             return self._refuse(course, _bad(error.status, f"{str(error).capitalize()}. {advice}"), decision)
         except BaseException:
-            # Cancelled while the body may be on its way: the reservation stays, and so does the line that says so.
+            # Cancelled while the body may be on its way: the reservation stays for its statuses, and the line says so.
             course.upstream_s = perf_counter() - began
+            self._aftermath.broken_off(decided)
             self._record.write(course, decision)
             raise
         course.upstream_s, course.upstream_status = perf_counter() - began, answer.status
-        fate, read = await self._aftermath.followed_up(decided, answer)
+        fate, read = await self._aftermath.followed_up(decided, answer, decision_id=course.id)
         if fate is Fate.TAKEN:
             course.taken = read or Answer()
         self._record.write(course, decision)
@@ -212,6 +216,7 @@ class Sends:
         assert refusal is not None
         course.decided_at = course.decided_at or perf_counter()
         decision = decision or refused(Reason.MALFORMED_REQUEST, refusal=refusal)
+        course.malformed = decision.reason is Reason.MALFORMED_REQUEST
         self._record.write(course, decision, dry=dry)
         headers = course.headers(decision)
         if dry:

@@ -14,9 +14,18 @@ from gatekeeper.core.errors import UpstreamError
 from gatekeeper.server.http import AUTOMATIC, HOP_HEADER, Pairs
 from gatekeeper.server.line import BrokenOff, UpstreamAnswer
 from gatekeeper.server.lines import Lines, NeverOpened
+from gatekeeper.settings import Settings
 from gatekeeper.settings import Upstream as UpstreamSettings
 
 _SENDS, _STREAMS = 1024, 512  # on their way at once
+_NONE_FREE = "no connection to the upstream was free in time"
+# What a send takes beside the upstream's time-out: Meta's word on a template, and the ledger's answers before and after.
+_MARGIN_MS, _LEDGER_ANSWERS = 5_000, 16
+
+
+def lease_ms(settings: Settings) -> int:
+    """How long one attempt to send takes at most, from its claim to what is kept of its answer; milliseconds."""
+    return settings.upstream.timeout + _MARGIN_MS + _LEDGER_ANSWERS * settings.ledger.timeout
 
 
 class _Queue:
@@ -27,8 +36,8 @@ class _Queue:
         self._size = size
         self._waiting = 0
 
-    async def enter(self, patience: float) -> None:
-        """Wait for a turn, which `leave` ends; UpstreamError when the queue is full, or too slow."""
+    async def enter(self, ends: float) -> None:
+        """Wait for a turn, which `leave` ends, until *ends* by the loop's clock; UpstreamError when the queue is full, or too slow."""
         if not self._slots.locked():
             await self._slots.acquire()  # at once
             return
@@ -36,10 +45,10 @@ class _Queue:
             raise UpstreamError("too many requests wait for the upstream", status=503, sent=False)
         self._waiting += 1
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout_at(ends):
                 await self._slots.acquire()
         except TimeoutError:
-            raise UpstreamError("no connection to the upstream was free in time", status=503, sent=False) from None
+            raise UpstreamError(_NONE_FREE, status=503, sent=False) from None
         finally:
             self._waiting -= 1
 
@@ -75,16 +84,26 @@ class Upstream:
         self._lines.close()
         await self._passing.close()
 
-    async def post(self, path: str, headers: Pairs, body: bytes, *, method: str = "POST") -> UpstreamAnswer:
+    def deadline(self) -> float:
+        """When a send that sets out now is answered at the latest, by the loop's clock."""
+        return asyncio.get_running_loop().time() + self._timeout
+
+    async def post(
+        self, path: str, headers: Pairs, body: bytes, *, method: str = "POST", ends: float | None = None
+    ) -> UpstreamAnswer:
         """
         Send a gated body on, once, by the caller's own *method*; UpstreamError says whether it may have arrived.
 
-        The whole answer is due within the upstream's time-out.
+        Its turn, the connection and the whole answer are due by one deadline: *ends*, or the upstream's time-out from now on.
         """
+        ends = self.deadline() if ends is None else ends
         data = body if body or method == "POST" else None
-        await self._sends.enter(self._timeout)
+        await self._sends.enter(ends)
         try:
-            answer = await self._lines.ask(method, self._prefix + path, headers + self._hop, data, within_s=self._timeout)
+            left = ends - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise UpstreamError(_NONE_FREE, status=503, sent=False)
+            answer = await self._lines.ask(method, self._prefix + path, headers + self._hop, data, within_s=left)
         except NeverOpened:
             self.reachable = False
             raise UpstreamError("the upstream cannot be reached", status=502, sent=False) from None
@@ -104,7 +123,7 @@ class Upstream:
         """A pass-through request: nothing of it is kept in memory. UpstreamError: too many are on their way."""
         for name, gate_id in self._hop:  # in one line: aiohttp keeps only the last of several that are spelled in two ways
             headers[name] = ", ".join([*headers.popall(name, []), gate_id])
-        await self._streams.enter(self._timeout)
+        await self._streams.enter(self.deadline())
         try:
             async with self._passing.request(
                 method, self._url(path), headers=headers, data=body, allow_redirects=False

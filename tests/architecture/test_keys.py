@@ -14,6 +14,8 @@ from gatekeeper.ledger.keys import (
     held,
     holders,
     holding,
+    lapsers,
+    lapsing,
     message,
     meter,
     number,
@@ -25,9 +27,11 @@ from gatekeeper.ledger.keys import (
     repeat,
     reservation,
     spend,
+    strays,
     templates,
     text,
     thread,
+    unnamed,
     wabas,
     waiting,
     watch,
@@ -82,6 +86,10 @@ IN_HEADERS = sorted(
         (waiting(TAG, PHONE, USER), "gk:{506914307656634}:waiting:106540352242922:4915112345678"),
         (holding(TAG), "gk:{506914307656634}:holding"),
         (holders("gate"), "gk:{gate}:holders"),
+        (strays(TAG, PHONE, USER), "gk:{506914307656634}:strays:106540352242922:4915112345678"),
+        (unnamed(TAG, PHONE, USER), "gk:{506914307656634}:unnamed:106540352242922:4915112345678"),
+        (lapsing(TAG), "gk:{506914307656634}:lapsing"),
+        (lapsers("gate"), "gk:{gate}:lapsers"),
     ],
     ids=lambda key: key.split(":")[2],
 )
@@ -122,4 +130,4 @@ def test_a_lifetime_is_a_number_of_days_or_less():
     lifetimes = {name: value for name, value in vars(keys).items() if name.endswith("_MS")}
 
     assert [] == [name for name, value in lifetimes.items() if not (isinstance(value, int) and value > 0)]
-    assert keys.PARKED_MS < keys.SETTLED_MS < keys.RESERVATION_MS < keys.METER_MS < keys.SPEND_MS
+    assert keys.PARKED_MS < keys.SETTLED_MS <= keys.UNNAMED_MS < keys.RESERVATION_MS < keys.METER_MS < keys.SPEND_MS

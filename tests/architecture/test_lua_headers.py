@@ -261,7 +261,14 @@ def every_call() -> list[Call]:
         calls.accept(
             "P", Quoted(id="s1", waba_id="1", day=dt.date(2026, 10, 20), cell=Cell("2", "", "", ""), price=0), "wamid.1"
         ),
-        calls.park("P", "wamid.1", b""),
+        calls.expect(
+            "P",
+            Quoted(id="s1", waba_id="1", day=dt.date(2026, 10, 20), cell=Cell("2", "", "", ""), price=0),
+            facts,
+            taken=True,
+            now=at,
+        ),
+        calls.park("P", "wamid.1", b"", ("thread",)),
         calls.note("P", "wamid.1", Word()),
         calls.settle("P", settling, "wamid.1", "thread"),
         calls.release("P", settling),

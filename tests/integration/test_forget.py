@@ -35,7 +35,20 @@ OTHER, OTHERS = "4915112345678", "DE.24602319766413852029"
 SPELLINGS = ["+55 (11) 98765-4321", "551187654321", USER, BSUID, f"br{BSUID[2:]}", PARENT]
 NOON, HOUR, DAY = 1_794_312_000_000, 3_600_000, 86_400_000
 KINDS = {"threads", "messages", "statuses", "texts", "answers", "counters"}
-NOUNS_OF_NOBODY = {"watch", "meter", "spend", "rate", "templates", "number", "numbers", "wabas", "holders", "probe"}
+NOUNS_OF_NOBODY = {
+    "lapsing",
+    "lapsers",
+    "watch",
+    "meter",
+    "spend",
+    "rate",
+    "templates",
+    "number",
+    "numbers",
+    "wabas",
+    "holders",
+    "probe",
+}
 GROUP = "Y2FwaV9ncm91cDo"
 POLICY = {
     "limits": {"pair_rate": True, "messaging_limit": 100, "throughput": 80},
@@ -68,6 +81,8 @@ def opened(open_house, graph, where):
     async def script(request):
         body = await request.read()
         graph.keep(request, body)
+        if "X-Unnamed" in request.headers:
+            return web.json_response({})
         to = json.loads(body).get("to") or json.loads(body).get("recipient")
         digits = "".join(c for c in to if c.isdigit())
         user = USER if digits in (USER, "551187654321") else digits
@@ -120,6 +135,7 @@ async def live(house, user, bsuid, *, number=NUMBER, second=SECOND):
     assert 202 == (await house.send(text(user), path=there)).status
     packed = gzip.compress(json.dumps(text(user)).encode())
     assert 202 == (await house.send(packed, ("Content-Encoding", "gzip"), path=there)).status
+    assert 200 == (await house.send(template(user), ("X-Unnamed", "1"), path=there)).status
 
 
 async def met(house, *members):
@@ -190,9 +206,12 @@ async def test_nothing_is_left_of_a_person(spelling, opened):
     nouns = {key.split(":")[2] for key in everything_of(opened.nodes)}
     answer = await forget(house, spelling)
     after = dump(opened.nodes)
-    held = re.compile(rf"gk:\{{{PORTFOLIO}\}}:(message|reservation|thread|pair|repeat|text|waiting|parked|budget):".encode())
+    held = re.compile(
+        rf"gk:\{{{PORTFOLIO}\}}:(message|reservation|thread|pair|repeat|text|waiting|parked|strays|unnamed|budget):".encode()
+    )
+    named = {"thread", "message", "parked", "pair", "reached", "held", "budget", "repeat", "text", "waiting", "holding"}
 
-    assert {"thread", "message", "parked", "pair", "reached", "held", "budget", "repeat", "text", "waiting", "holding"} == nouns
+    assert named | {"reservation", "unnamed", "strays"} == nouns
     assert [] == everything_of(opened.nodes)
     assert (200, KINDS) == (answer.status, set(answer.json["erased"]))
     assert 0 not in answer.json["erased"].values()
@@ -258,7 +277,7 @@ async def test_a_late_status_says_no_more_than_meta_does(opened):
 
     assert before == (await house.admin(f"/v1/spend?waba_id={WABA}")).json
     assert (None, None, []) == (state["customer_service_window"], state["free_entry_point"], state["conversations"])
-    assert {"thread", "parked"} == {key.split(":")[2] for key in everything_of(opened.nodes)}
+    assert {"thread", "parked", "strays"} == {key.split(":")[2] for key in everything_of(opened.nodes)}
 
 
 async def test_a_held_text_is_not_sent_any_more(opened, graph):
@@ -283,7 +302,8 @@ async def test_one_number_may_forget_alone(opened):
     second = await forget(house, USER, phone_number_id=SECOND)
 
     assert [200, 200] == [first.status, second.status]
-    assert {"thread", "message", "pair", "waiting", "text", "reached", "holding", "held", "budget"} == {
+    shared = {"reached", "holding", "held", "budget"}
+    assert shared | {"thread", "message", "pair", "waiting", "text", "reservation", "unnamed"} == {
         key.split(":")[2] for key in left
     }
     assert [] == [key for key in left if NUMBER in key.split(":")]

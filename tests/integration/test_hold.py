@@ -556,6 +556,39 @@ async def _plain(code):
     return web.Response(status=code, text="…")
 
 
+async def test_meta_is_asked_only_for_what_is_read(opened, graph, redis):
+    """By the template that asks, and by the text when it goes out; one that the version before kept is no exception."""
+    house = await opened()
+    await waits(house, "one", headers=(TOKEN, ("Accept-Encoding", "gzip, br")))
+    [key] = redis.keys("gk:*:text:*")
+    kept = msgspec.msgpack.decode(redis.hget(key, "request"))
+    kept[2] = [[name, "gzip, br"] if name == "Accept-Encoding" else [name, value] for name, value in kept[2]]
+    redis.hset(key, "request", msgspec.msgpack.encode(kept))
+    await house.wrote()
+    await ended(house)
+
+    assert (["order_update", "one"], [["gzip"]] * 2) == (said(graph), [one.header("Accept-Encoding") for one in graph.arrived])
+
+
+@pytest.mark.parametrize("answer", ["br", "reset"])
+async def test_a_text_without_an_answer_that_can_be_read_finds_its_statuses(answer, opened, graph, redis):
+    """What became of it on the bill is what they say."""
+
+    async def unread(_):
+        return web.Response(body=b"?", headers={"Content-Encoding": "br"})
+
+    house = await opened()
+    answering(graph, {"one": [unread if answer == "br" else reset]})
+    await waits(house, "one")
+    await house.wrote()
+    await ended(house)
+    before = redis.zcard(keys.lapsing(WABA))
+    await house.status("wamid.x", "delivered")
+
+    assert (1, 0, 1) == (before, redis.zcard(keys.lapsing(WABA)), redis.exists(keys.message(WABA, "wamid.x")))
+    assert (1 if answer == "br" else 0) == len(house.logged("answer_unnamed"))
+
+
 @pytest.mark.parametrize("code", [4, 80007, 130429, 131056])
 async def test_a_text_that_came_too_fast_is_sent_a_while_later(code, opened, graph):
     """Meta did not take it; those behind it keep their places."""

@@ -23,7 +23,8 @@ from gatekeeper.ledger.embedded import find_server
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 40
 NUMBER, USER = "106540352242922", "4915112345678"
-ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+ANSWERED = b'{"messages":[{"id":"wamid.1"}]}'
+ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(ANSWERED), ANSWERED)
 URL = re.compile(r"https?://\S+")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 
 import msgspec
@@ -51,6 +52,74 @@ async def test_a_key_is_the_callers_own(house, graph, headers, path):
     await house.send(TEMPLATE, *headers, path=path)
 
     assert 2 == len(graph.arrived)
+
+
+ONE, TWO = ("Authorization", "Bearer EAAone"), ("Authorization", "Bearer EAAtwo")
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        (([ONE], ""), ([TWO], "")),
+        (([ONE], ""), ([], "")),
+        (([], ""), ([TWO], "")),
+        (([], "?access_token=EAAone"), ([], "?access_token=EAAtwo")),
+        (([], "?access_token=EAAone"), ([], "")),
+        (([], "?access_token=EAAone"), ([("Authorization", "access_token=EAAone"), ONE], "")),
+        (([ONE], "?appsecret_proof=1"), ([ONE], "?appsecret_proof=2")),
+        (([ONE], "?%61ccess_token=x"), ([ONE], "?%61ccess_token=y")),
+    ],
+)
+@pytest.mark.parametrize("caller", [[], [("Gatekeeper-Caller", "crm")]], ids=["no name", "a name"])
+async def test_the_answer_to_one_token_is_not_given_to_another(house, graph, redis, first, other, caller):
+    """Where no `[[caller]]` proves who calls, the token does: another one is another send, and no token is kept."""
+    asked = []
+    for headers, query in (first, other, first, other):
+        asked.append(await house.send(TEMPLATE, KEY, *caller, *headers, path=SENDS + query))
+    names = b" ".join(redis.scan_iter("gk:*:repeat:*"))
+    values = b" ".join(value for name in redis.scan_iter("gk:*:repeat:*") for value in redis.hgetall(name).values())
+
+    assert ([200] * 4, 2) == ([each.status for each in asked], len(graph.arrived))
+    assert [None, None, "true", "true"] == [each["Gatekeeper-Idempotent-Replay"] for each in asked]
+    assert [asked[0].body, asked[1].body] == [asked[2].body, asked[3].body]
+    assert (False, False) == (b"EAA" in names, b"EAA" in values)
+
+
+async def test_a_proved_caller_may_change_its_token(open_house, graph):
+    """With a `[[caller]]` the key's scope is that caller: a token that was renewed meanwhile sends nothing twice."""
+    house = await open_house(graph.url, caller=[{"name": "crm", "key": "k" * 32}])
+    asked = [await house.send(TEMPLATE, KEY, ("Gatekeeper-Key", "k" * 32), token) for token in (ONE, TWO)]
+
+    assert ([200, 200], 1) == ([each.status for each in asked], len(graph.arrived))
+
+
+async def test_another_query_beside_the_same_body_is_another_message(house, graph):
+    """Graph reads both; a token in it is no part of the message."""
+    asked = [await house.send(TEMPLATE, KEY, path=f"{SENDS}?{query}") for query in ("a=1", "a=1", "a=2", "a=1&access_token=x")]
+
+    assert ([200, 200, 409, 200], 2) == ([each.status for each in asked], len(graph.arrived))
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", [], 400),
+        (b'{"messaging_product": "whatsapp"}', [], 400),
+        (json.dumps({**TEMPLATE, "template": {}}).encode(), [], 400),
+        (b"x", [("Content-Encoding", "br")], 415),
+        (b"x", [("Content-Encoding", "gzip")], 400),
+        (gzip.compress(bytes(2 << 20)), [("Content-Encoding", "gzip")], 413),
+    ],
+)
+async def test_what_is_no_send_uses_up_no_key(house, graph, redis, body, headers, status):
+    """However many keys a malformed send is tried with, no record stays; the send that it should have been goes out by the same key."""
+    refused = [await house.send(body, ("Idempotency-Key", f"k{n % 2}"), *headers) for n in range(4)]
+    left = redis.keys("gk:*:repeat:*")
+    sent = await house.send(TEMPLATE, ("Idempotency-Key", "k0"))
+
+    assert [(status, "malformed_request")] * 4 == [(each.status, each["Gatekeeper-Reason"]) for each in refused]
+    assert [None] * 4 == [each["Gatekeeper-Idempotent-Replay"] for each in refused]
+    assert ([], 200, 1) == (left, sent.status, len(graph.arrived))
 
 
 async def test_repeats_at_once_wait_for_the_first(house, graph):

@@ -28,6 +28,7 @@ UNKNOWN = -1
 ID, WAMID = "s1", "wamid.1"
 THREAD, OTHER = keys.thread("P", "1", "49151"), keys.thread("P", "1", "DE.49")
 RESERVATION, MESSAGE, PARKED = keys.reservation("P", ID), keys.message("P", WAMID), keys.parked("P", WAMID)
+STRAYS, UNNAMED, LAPSING = keys.strays("P", "1", "49151"), keys.unnamed("P", "1", "49151"), keys.lapsing("P")
 WATCH, REGISTRY = keys.watch("P", "1"), keys.templates("P", "9")
 SPEND = keys.spend("P", "9", dt.date(2026, 10, 20))
 METER, NEXT_METER = keys.meter("P", "free", "1", "2026-10"), keys.meter("P", "free", "1", "2026-11")
@@ -192,8 +193,33 @@ class Verbs:
         named = [keys.reservation("P", id), keys.message("P", wamid), keys.parked("P", wamid), SPEND]
         return self.run("accept", named, "accepted", "line", quote, lifetime)
 
-    def park(self, status: str, lifetime: int = 10 * MINUTE) -> int:
-        return self.run("park", [MESSAGE, PARKED], status, lifetime)
+    def park(
+        self,
+        status: str,
+        lifetime: int = 10 * MINUTE,
+        *threads: str,
+        wamid: str = WAMID,
+        at: int = 0,
+        category: str = "",
+    ) -> int | list[bytes]:
+        named = [keys.message("P", wamid), keys.parked("P", wamid), *threads]
+        return self.run("park", named, status, lifetime, NOW + at, category)
+
+    def expect(
+        self,
+        id: str = ID,  # noqa: A002 - the field's name
+        *,
+        taken: bool = True,
+        thread: str = THREAD,
+        since: int = 0,
+        product: str = "utility",
+        quote: int = 0,
+        ends: int = 8 * DAY,
+        lifetime: int = 16 * DAY,
+    ) -> list[bytes]:
+        named = [keys.reservation("P", id), thread, LAPSING, SPEND]
+        booked = int(taken), "accepted", "line", quote, 400 * DAY
+        return self.run("expect", named, *booked, NOW + since, product, NOW + ends, lifetime)
 
     def note(self, note: str) -> int:
         return self.run("note", [MESSAGE], note)
