@@ -8,6 +8,7 @@ the rows that agree with it; `own` keeps the rows as they were, so that a differ
 from __future__ import annotations
 
 from datetime import date
+from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -74,12 +75,23 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
+class Again(IntEnum):
+    """
+    Why a message is settled that a delivery settled before.
+
+    DISPLACED: another delivery that came first in life was heard of since; REWORDED: Meta said more of the message since.
+    """
+
+    NO = 0
+    DISPLACED = 1
+    REWORDED = 2
+
+
 class Settling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     All about one delivery or failure that needs no Redis.
 
-    *told* and *conversations*: the clock that Meta counts the message in, with its end and Meta's id of it. *again*: it was settled
-    before, and another delivery that came first in life was heard of since.
+    *told* and *conversations*: the clock that Meta counts the message in, with its end and Meta's id of it.
     """
 
     at: int
@@ -93,7 +105,7 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     latches: dict[str, int] = {}
     told: dict[str, int] = {}
     conversations: dict[str, str] = {}
-    again: bool = False
+    again: Again = Again.NO
     word: Word | None = None
     codes: tuple[int, ...] = ()
 
@@ -164,7 +176,7 @@ def plan_delivery(
     latches: dict[str, int],
     word: Word | None,
     member: str = "",
-    again: bool = False,
+    again: Again = Again.NO,
 ) -> Settling:
     """
     Lay out what a delivered message may have been.

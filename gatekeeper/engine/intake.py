@@ -17,31 +17,25 @@ from gatekeeper.core.effects import Effects
 from gatekeeper.core.errors import UnusableKeyError
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.recipients import Names, canonical
-from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import Settled, Settlement, Settling, Word, plan_delivery, settle
-from gatekeeper.core.tariff import UNKNOWN_PRICE, volume_meter
+from gatekeeper.core.settlement import Settlement
+from gatekeeper.core.tariff import volume_meter
 from gatekeeper.engine.batch import Batch, Message
 from gatekeeper.engine.directory import NUMBERS, Directory, Number
 from gatekeeper.engine.facts import News
-from gatekeeper.engine.naming import names_send_of, renamed, told
+from gatekeeper.engine.naming import renamed, told
 from gatekeeper.engine.registry import Registry
-from gatekeeper.engine.words import billed_by, when, word_of
+from gatekeeper.engine.statuses import Statuses
+from gatekeeper.engine.words import when
 from gatekeeper.ledger import calls, keys
 from gatekeeper.ledger.ledger import Ledger, settled
-from gatekeeper.ledger.records import Record
 from gatekeeper.meta import events as meta
-from gatekeeper.telemetry import Few, Labelled, Metrics
+from gatekeeper.telemetry import Labelled, Metrics
 
-_DELIVERED = ("delivered", "read", "played")
-_FAILED = "failed"
 _MARKETING = "marketing_messages"
 _OF_THREADS = frozenset({meta.Status, meta.Inbound, meta.Call, meta.Preference, meta.Handover, meta.SystemChange})
 _Heard: TypeAlias = meta.Inbound | meta.Call | meta.Preference | meta.Handover | meta.SystemChange
 _WATCH_EVERY_MS = 60_000
-_MOVED = "moved"
-_SAID = {True: "true", False: "false", None: "none"}
-_encode_status = msgspec.msgpack.Encoder().encode
 _decode_status = msgspec.msgpack.Decoder(meta.Status).decode
 
 
@@ -69,12 +63,13 @@ class Intake:
         self._watching = watching
         self._watched: dict[str, int] = {}
         self._effects_on: dict[int, tuple[Account, Effects]] = {}
-        self._categories = Few()
-        self._events, self._settlements = Labelled(metrics.webhooks), Labelled(metrics.settlements)
+        self._events = Labelled(metrics.webhooks)
+        self._statuses = Statuses(ledger, book, directory, registry, metrics, self._effects)
 
     def follow(self, policy: Policy, book: Rulebook) -> None:
         """Go by this policy and these rules from now on."""
         self._policy, self._book = policy, book
+        self._statuses.follow(book)
         self._effects_on.clear()
 
     async def absorb(self, events: Sequence[meta.Event], *, now: int, again: bool = False) -> list[Settlement]:
@@ -93,7 +88,7 @@ class Intake:
                     if number is None:
                         await self._learn(event, batch)
                     elif isinstance(event, meta.Status):
-                        await self._status(event, number, messages[number.tag, event.wamid], batch)
+                        await self._statuses.take(event, number, messages[number.tag, event.wamid], batch)
                     else:
                         self._heard(cast("_Heard", event), number, batch)
                 except (LookupError, OverflowError):  # a time of which no rule is known; its neighbours count all the same
@@ -111,11 +106,11 @@ class Intake:
         for n, (settling, quote, tag) in batch.settling.items():
             outcome = settled(answers[n])
             late |= dict.fromkeys((tag, wamid) for wamid in outcome.late)
-            settlement = self._settlement(settling, quote, outcome)
+            settlement = self._statuses.settlement(settling, quote, outcome)
             if settlement is not None:
                 found.append(settlement)
         if late:
-            found += await self._settled_again(list(late), now=now)
+            found += await self._statuses.settle_again(list(late), now=now)
         overtaken = list[meta.Status]()
         for n, status in batch.parking.items():
             if isinstance(answers[n], list):  # it names the message of a send that waited for that
@@ -132,49 +127,6 @@ class Intake:
     async def unpark(self, parked: Sequence[bytes], *, now: int) -> list[Settlement]:
         """Take in statuses that came before the answer to their own send."""
         return await self.absorb([_decode_status(status) for status in parked], now=now) if parked else []
-
-    async def _settled_again(self, late: Sequence[tuple[str, str]], *, now: int) -> list[Settlement]:
-        """Settle deliveries again that one before them in life was heard of after; what changed comes back."""
-        records = await self._ledger.records(late)
-        batch = Batch(self._ledger, now=now)
-        for (tag, wamid), record in sorted(records.items(), key=lambda item: item[1].settled_at or 0):
-            number = await self._directory.number(record.facts.phone_number_id)
-            if record.settled_at is None:
-                continue
-            settling = await self._delivered(
-                number, record, record.word, at=record.settled_at, billed=None, member="", now=now, again=True
-            )
-            batch.settle(calls.settle(tag, settling, wamid, record.thread), settling, tag, record.quote)
-        answers = await batch.answers()
-        made = (self._settlement(settling, quote, settled(answers[n])) for n, (settling, quote, _) in batch.settling.items())
-        return [settlement for settlement in made if settlement is not None]
-
-    async def _delivered(
-        self,
-        number: Number,
-        record: Record,
-        word: Word | None,
-        *,
-        at: int,
-        billed: str | None,
-        member: str,
-        now: int,
-        again: bool,
-    ) -> Settling:
-        """Lay out a delivery; *billed* None: the status names no recipient whom Meta bills."""
-        if not billed and not record.facts.group:
-            billed = self._directory.billed(number, record.facts.recipient)
-        return plan_delivery(
-            record.facts,
-            await self._registry.account(number, now=now),
-            self._book,
-            at=at,
-            billed=billed or "",
-            latches=record.latches,
-            word=word,
-            member=member,
-            again=again,
-        )
 
     async def _looked_up(
         self, events: Sequence[meta.Event], *, now: int
@@ -252,78 +204,6 @@ class Intake:
                 batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
         # Last, so that every name leads to the thread as long as what was just said of it lasts.
         batch.link(told(self._directory, number, names, known, said=at, now=batch.now))
-
-    async def _status(self, status: meta.Status, number: Number, message: Message, batch: Batch) -> None:
-        """Settle the message that a status is of, if it settles; Meta's own word on the thread counts in any case."""
-        at, record, word = when(status.at, batch.now), message.record, word_of(status, batch.now)
-        if not status.group:
-            self._believe(number, status, message, word, batch, at=at)
-        if record is None:
-            category = (word.category if word is not None else None) or ""
-            threads = names_send_of(status, number)
-            batch.park(calls.park(number.tag, status.wamid, _encode_status(status), threads, at=at, category=category), status)
-            return
-        earlier = message.word
-        if word is not None:
-            message.word = word.merged(earlier)
-        member = (status.participant_id or "") if status.group else ""
-        if status.status in _DELIVERED:
-            if message.delivered_at is not None and message.delivered_at <= at and not member:
-                return
-            settling = await self._delivered(
-                number, record, message.word, at=at, billed=billed_by(status), member=member, now=batch.now, again=False
-            )
-        elif status.status == _FAILED:
-            if not member and (message.delivered_at is not None or record.state is State.RELEASED):
-                return
-            settling = Settling(
-                at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member, codes=status.error_codes
-            )
-        else:
-            if message.word is not None and message.word != earlier:
-                batch.add(calls.note(number.tag, status.wamid, message.word))
-            return
-        if message.word is not None and message.word != earlier:  # for what may be settled again
-            batch.add(calls.note(number.tag, status.wamid, message.word))
-        batch.settle(calls.settle(number.tag, settling, status.wamid, record.thread), settling, number.tag, record.quote)
-        if not member and settling.event is Event.DELIVER:
-            message.delivered_at = at
-
-    def _believe(
-        self, number: Number, status: meta.Status, message: Message, word: Word | None, batch: Batch, *, at: int
-    ) -> None:
-        """Move the thread's clocks by Meta's own word."""
-        names = Names(user_id=status.user_id, parent_user_id=status.parent_user_id, wa_id=status.recipient_id)
-        known, record = names.known, message.record
-        facts = record.facts if record else None
-        failed = status.status == _FAILED
-        delivered = message.delivered_at is not None or status.status in _DELIVERED
-        message.failed = (message.failed or failed) and not delivered
-        changes = []
-        if word is not None:
-            sent_at, by = (min(at, facts.at), facts.id) if facts else (at, "")
-            changes = self._effects(number.account).said(word, at=at, sent_at=sent_at, by=by, failed=message.failed)
-        if failed and facts:  # of a message that we do not know, we do not know when it was sent
-            changes += self._effects(number.account).failed(status.error_codes, at=at, sent_at=facts.at)
-        if changes and record is not None:
-            batch.observe(record.thread, changes)
-        elif changes:
-            for name in known[:1]:
-                batch.observe(keys.thread(number.tag, number.phone_number_id, name), changes)
-        batch.link(told(self._directory, number, names, known, said=at, now=batch.now))
-
-    def _settlement(self, settling: Settling, quote: int, outcome: Settled) -> Settlement | None:
-        if outcome.status != _MOVED:
-            return None
-        made = settle(settling, outcome)
-        category = self._categories.of(made.category or "none")
-        self._settlements.of(_SAID[made.delivered], category, _SAID[made.charged]).inc()
-        if made.delivered and made.price is not None and quote not in (UNKNOWN_PRICE, made.price):
-            direction = "above" if made.price > quote else "below"
-            self._metrics.settled_difference.labels(settling.account.currency, direction).inc(abs(made.price - quote))
-        for drift in made.drifts:
-            self._metrics.drift.labels(drift.kind).inc()
-        return made
 
     async def _watch(self, number: Number, *, now: int) -> None:
         """Remember that this number is watched; not at every webhook."""

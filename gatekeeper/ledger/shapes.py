@@ -117,8 +117,8 @@ class Plan(Row, frozen=True, kw_only=True):
 class Move(Row, frozen=True, kw_only=True):
     """
     *conversations*: clocks that Meta counts the message in, and Meta's id of each, if it says one. *latches*: of the clocks that the send
-    decides on, the end as known then, or 0. *lifetime*: of what is left of the record; `0`: nothing is. *again*: a delivery that was
-    settled before and may have to be settled otherwise.
+    decides on, the end as known then, or 0. *lifetime*: of what is left of the record; `0`: nothing is. *again*:
+    gatekeeper.core.settlement:Again.
     """
 
     at: int
@@ -135,7 +135,7 @@ class Move(Row, frozen=True, kw_only=True):
     lifetime: str
     meter_lifetime: int
     spend_lifetime: int
-    again: bool
+    again: int
 
 
 def row(fields: Row) -> bytes:
