@@ -17,8 +17,7 @@ Expires  every key that it writes
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
 local move = ARGV[1]
 
-local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again =
-  unpack(move)
+local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again = unpack(move)
 
 local field = member ~= '' and 'member:' .. member or 'settled'
 local state, quote, spent, held_meter, holds, before =
@@ -32,15 +31,14 @@ if settled then
 elseif before then
   moves = delivers and before == '0'  -- of a member whose phone failed, another one delivered
 end
-if not state or not moves then return '\145' .. pack('ignored') end
-
-local clocks
+moves = state and moves
+local clocks, mine
 thread_key, clocks = thread(thread_key)
-local log_key, name, mine, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), nil, {}
-for _, one in ipairs(delivers and member == '' and deliveries(log_key) or {}) do
+local log_key, name, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), {}
+for _, one in ipairs(moves and delivers and member == '' and deliveries(log_key) or {}) do
   if one.name == name then mine = one else others[#others + 1] = one end
 end
-if stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
+if not moves or stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
 
 -- Open at the time of this delivery. What answers an opening was sent after it, so of what *latches* names the send decides: what was
 -- used up later was open before; of what was opened anew later, the latch of the send knows, unless it was denied since.
@@ -54,7 +52,8 @@ local function open(x)
 end
 
 local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
-local by, meter, opens, length, cell, terms, own_terms, inside, _
+local by, meter, opens, length, cell, terms, own_terms, _
+local inside = false
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
   local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
@@ -84,8 +83,9 @@ if spent then  -- on the day that it was sent it is no longer open
   book(spent, 'o', '', quote + 0, '-1')
   if spent ~= spend_key or chosen == 0 then outlive(spent, spend_lifetime) end
 end
-local meter_key = meter and meter > 0 and KEYS[meter] or ''
-local booked = chosen > 0 and pack({at, spend_key, cell, cost, meter_key, reading}) or '0'
+local counted = ''
+if chosen > 0 and meter > 0 then counted = KEYS[meter] end
+local booked = chosen > 0 and pack({at, spend_key, cell, cost, counted, reading}) or '0'
 if lifetime == '0' then
   redis.call('DEL', record_key)
 else
@@ -100,13 +100,13 @@ if chosen > 0 then
   book(spend_key, 's', cell, cost, '1')
   outlive(spend_key, spend_lifetime)
   if meter > 0 then
-    redis.call('HINCRBY', KEYS[meter], 'settled', '1')
-    outlive(KEYS[meter], meter_lifetime)
+    redis.call('HINCRBY', counted, 'settled', '1')
+    outlive(counted, meter_lifetime)
   end
   late = member == '' and open_by({
     thread_key = thread_key, log_key = log_key, lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = again,
-    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined,
-    told = told, conversations = conversations, meter = meter_key, reading = reading
+    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined, depends = #cases > 4,
+    told = told, conversations = conversations, meter = counted, reading = reading
   }, clocks, others) or {}
 end
 for assumed_by, by_id in pairs(clocks) do
