@@ -75,6 +75,6 @@ local function unbook(settled, holds)
   book(spend_key, 's', cell, cost, '-1')
   if meter_key ~= '' and redis.call('EXISTS', meter_key) == 1 then redis.call('HINCRBY', meter_key, 'settled', '-1') end
   for _, hold in ipairs(holds and cost > 0 and unpack(holds) or {}) do
-    if hold[1] == 'at_most' and redis.call('HEXISTS', hold[2], 'spent') == 1 then redis.call('HINCRBY', hold[2], 'spent', -cost) end
+    if hold[1] == 'at_most' and redis.call('HGET', hold[2], 'spent') then redis.call('HINCRBY', hold[2], 'spent', -cost) end
   end
 end

@@ -17,44 +17,42 @@ Expires  every key that it writes
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
 local move = ARGV[1]
 
-local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again =
-  unpack(move)
+local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again = unpack(move)
 
 local field = member ~= '' and 'member:' .. member or 'settled'
 local state, quote, spent, held_meter, holds, before =
   spread(redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds', field))
-local delivers = cases ~= ''
-local settled = before and #before > 1 and unpack(before)
-local stale = settled and again and at == settled[1]
+local delivers, settled = cases ~= '', before and #before > 1 and unpack(before)
+local stale, reworded = settled and again == 1 and at == settled[1], settled and again == 2 and at == settled[1]
 local moves = within(leaving, state)
 if settled then
-  moves = delivers and (at < settled[1] or stale)
+  moves = delivers and (at < settled[1] or stale or reworded)
 elseif before then
   moves = delivers and before == '0'  -- of a member whose phone failed, another one delivered
 end
-if not state or not moves then return '\145' .. pack('ignored') end
-
-local clocks
+moves = state and moves
+local clocks, mine
 thread_key, clocks = thread(thread_key)
-local log_key, name, mine, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), nil, {}
-for _, one in ipairs(delivers and member == '' and deliveries(log_key) or {}) do
+local log_key, name, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), {}
+for _, one in ipairs(moves and delivers and member == '' and deliveries(log_key) or {}) do
   if one.name == name then mine = one else others[#others + 1] = one end
 end
-if stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
+if not moves or stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
 
 -- Open at the time of this delivery. What answers an opening was sent after it, so of what *latches* names the send decides: what was
 -- used up later was open before; of what was opened anew later, the latch of the send knows, unless it was denied since.
 local function open(x)
   local since, denied, used = number(clocks, x .. '<'), number(clocks, x .. '!'), number(clocks, x .. '*')
-  local latch = latches[x]
+  local latch, opened_own = latches[x], mine and mine.opens == x and mine.at == since
+  if mine and mine.by == x and mine.at == used then used = 0 end
   if latch and since > sent_at then return denied < sent_at and latch > at and (used == 0 or at < used) end
   local one, listed = covering(others, clocks, x, at, conversations[x])
   if one then return one end
-  return clocks[x] and not listed and since <= at and number(clocks, x) > at and since > denied and (since > used or at < used)
+  return clocks[x] and not listed and not opened_own and since <= at and number(clocks, x) > at and since > denied and (since > used or at < used)
 end
 
-local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
-local by, meter, opens, length, cell, terms, own_terms, inside, _
+local chosen, cost, reading, own_case, own_cost, joined, inside = 0, UNKNOWN, 0, 0, UNKNOWN, {}, false
+local by, meter, opens, length, cell, terms, own_terms, _
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
   local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
@@ -75,6 +73,7 @@ if #cases > 0 then
     end
   end
 end
+local was = mine and (stale and mine.opens:sub(2) or mine.opens) or ''
 
 -- Take it all.
 if settled then unbook(settled, holds) end
@@ -84,29 +83,30 @@ if spent then  -- on the day that it was sent it is no longer open
   book(spent, 'o', '', quote + 0, '-1')
   if spent ~= spend_key or chosen == 0 then outlive(spent, spend_lifetime) end
 end
-local meter_key = meter and meter > 0 and KEYS[meter] or ''
-local booked = chosen > 0 and pack({at, spend_key, cell, cost, meter_key, reading}) or '0'
+local counted = chosen > 0 and meter > 0 and KEYS[meter] or ''
 if lifetime == '0' then
   redis.call('DEL', record_key)
 else
   redis.call('HDEL', record_key, 'meter', 'spend', 'turn')
   if holds then redis.call('HSET', record_key, 'holds', pack(left)) end
-  if member == '' then redis.call('HSET', record_key, 'state', to) end
-  if member ~= '' or chosen > 0 then redis.call('HSET', record_key, field, booked) end
-  if member == '' then redis.call('PEXPIRE', record_key, lifetime) end
+  if member ~= '' or chosen > 0 then redis.call('HSET', record_key, field, chosen > 0 and pack({at, spend_key, cell, cost, counted, reading}) or '0') end
+  if member == '' then
+    redis.call('HSET', record_key, 'state', to)
+    redis.call('PEXPIRE', record_key, lifetime)
+  end
 end
 local late = {}
 if chosen > 0 then
   book(spend_key, 's', cell, cost, '1')
   outlive(spend_key, spend_lifetime)
   if meter > 0 then
-    redis.call('HINCRBY', KEYS[meter], 'settled', '1')
-    outlive(KEYS[meter], meter_lifetime)
+    redis.call('HINCRBY', counted, 'settled', '1')
+    outlive(counted, meter_lifetime)
   end
   late = member == '' and open_by({
-    thread_key = thread_key, log_key = log_key, lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = again,
-    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined,
-    told = told, conversations = conversations, meter = meter_key, reading = reading
+    thread_key = thread_key, log_key = log_key, lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = stale, reworded = reworded,
+    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined, depends = #cases > 4,
+    told = told, conversations = conversations, meter = counted, reading = reading
   }, clocks, others) or {}
 end
 for assumed_by, by_id in pairs(clocks) do
@@ -116,5 +116,5 @@ for assumed_by, by_id in pairs(clocks) do
     if chosen == 0 and lifetime ~= '0' then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
-local same = stale and cell == settled[3] and cost == settled[4] and mine.opens == '-' .. opens
+local same = (stale or reworded) and cell == settled[3] and cost == settled[4] and was == opens
 return '\152' .. pack(same and 'same' or 'moved', chosen, reading, cost, own_case, own_cost, joined, late)

@@ -70,8 +70,8 @@ class Country(NamedTuple):
         return None if other == self.market(day) else other
 
     def number(self, n: int) -> str:
-        """One of its phone numbers."""
-        return f"{self.begins}{n:07d}"
+        """One of its phone numbers, of 15 digits at most."""
+        return self.begins + str(n).zfill(min(7, 15 - len(self.begins)))
 
 
 def plain(cell: str) -> str:

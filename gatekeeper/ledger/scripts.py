@@ -11,7 +11,7 @@ import msgspec
 
 from gatekeeper.core.data import data_dir
 
-SHARED = ("prelude", "cases", "bill", "guards", "holds", "openings", "texts", "unnamed")
+SHARED = ("prelude", "cases", "bill", "guards", "holds", "deliveries", "openings", "texts", "unnamed")
 _HEADER = re.compile(r"\A--\[\[\n(?P<text>.*?)\n\]\]\n", re.DOTALL)
 _NAMED = re.compile(r"^(?:local function |local |function )(\w+(?:, \w+)*)", re.MULTILINE)
 _WORD = re.compile(r"\w+")

@@ -33,6 +33,7 @@ WATCH, REGISTRY = keys.watch("P", "1"), keys.templates("P", "9")
 SPEND = keys.spend("P", "9", dt.date(2026, 10, 20))
 METER, NEXT_METER = keys.meter("P", "free", "1", "2026-10"), keys.meter("P", "free", "1", "2026-11")
 REPEAT = keys.repeat("P", "1", "digest")
+DELIVERIES, OTHER_DELIVERIES = keys.deliveries("P", "1", "49151"), keys.deliveries("P", "1", "DE.49")
 BUDGET, RATE, PAIR = keys.budget("P", "b", "waba", "9", "USD", "2026-10"), keys.rate("P", "1"), keys.pair("P", "1")
 REACHED, HELD_BACK = keys.reached("P"), keys.held("P")
 # The place of the first meter among the keys of each script: a case names its meter so, and a guard its keys.
@@ -40,7 +41,7 @@ HELD, COUNTED = (scripts.load()[verb].keys + 1 for verb in ("authorize", "settle
 
 _OF_A_LINK = ("exact", "said")
 _MOMENTS = ("", "<", "!", "*", "?", "=", "@")  # the fields of a clock that hold a moment
-_WORDS = ("&", "#")  # those that hold something else
+_WORDS = ("&", "#", "~", "%")  # those that hold something else
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,8 +134,12 @@ def shut(clock: str, at: int, ends: int = DAY, by: str = "") -> Change:
     return Change(kind="shut", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
 
 
-def told(clock: str, at: int, ends: int, by: str = "") -> Change:
-    return Change(kind="tell", clock=clock, at=NOW + at, ends=NOW + ends, by=by)
+def told(clock: str, at: int, ends: int, by: str = "", conversation: str = "") -> Change:
+    return Change(kind="tell", clock=clock, at=NOW + at, ends=NOW + ends, by=by, conversation=conversation)
+
+
+def proven(clock: str, at: int) -> Change:
+    return Change(kind="prove", clock=clock, at=NOW + at, ends=NOW + at)
 
 
 def _filled(kind: type[shapes.Row], /, **given: Any) -> shapes.Row:
@@ -246,6 +251,10 @@ class Verbs:
         listed = {"cases": shapes.flat(cases), "own": shapes.flat(own), "leaving": shapes.values(*leaving)}
         return shapes.row(_filled(shapes.Move, at=NOW + at, id=id, **listed, **lives | usual | move))
 
+    def delivered(self, *cases: shapes.Case, at: int, sent: str, **move: Any) -> Settled:
+        """A delivery of the message of this send, which has the same name."""
+        return self.settle(*cases, at=at, id=sent, record=keys.message("P", sent), **{"leaving": ("accepted", "released")} | move)
+
     def fail(self, at: int, **how: Any) -> Settled:
         return self.settle(at=at, to="released", **how)
 
@@ -304,11 +313,16 @@ class Verbs:
         found = self.clocks(thread)
         return {sign: found[name + sign] for sign in (*_MOMENTS, *_WORDS) if name + sign in found}
 
+    def deliveries(self, key: str = DELIVERIES) -> dict[str, tuple[int, str]]:
+        """What the log has of each delivery: its time, and what it opened."""
+        found = {name.decode(): msgspec.msgpack.decode(row) for name, row in self.redis.hgetall(key).items()}
+        return {name: (row[0] - NOW, row[1]) for name, row in sorted(found.items(), key=lambda each: each[1][0])}
+
     def meter(self, meter: str = METER) -> dict[str, int]:
         return {field.decode(): int(value) for field, value in self.redis.hgetall(meter).items()}
 
     def record(self, key: str = RESERVATION) -> dict[str, str]:
-        return {field.decode(): value.decode() for field, value in self.redis.hgetall(key).items()}
+        return {field.decode(): value.decode(errors="replace") for field, value in self.redis.hgetall(key).items()}
 
     def lifetime(self, key: str) -> int:
         """How long a key still lives, to the minute."""
