@@ -40,20 +40,20 @@ for _, one in ipairs(moves and delivers and member == '' and deliveries(log_key)
 end
 if not moves or stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
 
--- Open at the time of this delivery. What answers an opening was sent after it, so of what *latches* names the send decides: what was
--- used up later was open before; of what was opened anew later, the latch of the send knows, unless it was denied since.
+-- Open at the time of this delivery. What was used up later was open before; of what was opened anew later, the latch of the send knows,
+-- unless it was denied since. A negative latch: what was opened after the send is nothing to it, for it cannot answer that.
 local function open(x)
   local since, denied, used = number(clocks, x .. '<'), number(clocks, x .. '!'), number(clocks, x .. '*')
-  local latch = latches[x]
-  if latch and since > sent_at then return denied < sent_at and latch > at and (used == 0 or at < used) end
-  local one, listed = covering(others, clocks, x, at, conversations[x])
+  local latch, one, listed = latches[x] or 0, covering(others, clocks, x, at, conversations[x])
   if one then return one end
-  return clocks[x] and not listed and since <= at and number(clocks, x) > at and since > denied and (since > used or at < used)
+  if since > at or latch < 0 and since > sent_at then
+    return denied < sent_at and math.abs(latch) > at and (used == 0 or at < used)
+  end
+  return clocks[x] and not listed and number(clocks, x) > at and since > denied and (since > used or at < used)
 end
 
 local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
-local by, meter, opens, length, cell, terms, own_terms, _
-local inside = false
+local by, meter, opens, length, cell, terms, own_terms, inside, _
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
   local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
@@ -64,7 +64,7 @@ if #cases > 0 then
   own_cost = own_case > 0 and priced(own_terms, read_before) or cost
   local i = 4 * chosen - 3
   local needs = cases[i]
-  inside = opens == '' and open(needs)
+  inside = opens == '' and open(needs) or false
   if inside then joined[1] = needs end
   for _, x in ipairs(rows(cases[i + 1])) do
     local found = open(x)
