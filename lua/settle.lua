@@ -16,7 +16,6 @@ Expires  every key that it writes
 
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
 local move = ARGV[1]
-
 local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again = unpack(move)
 
 local field = member ~= '' and 'member:' .. member or 'settled'
@@ -24,13 +23,12 @@ local state, quote, spent, held_meter, holds, before =
   spread(redis.call('HMGET', record_key, 'state', 'quote', 'spend', 'meter', 'holds', field))
 local delivers, settled = cases ~= '', before and #before > 1 and unpack(before)
 local stale, reworded = settled and again == 1 and at == settled[1], settled and again == 2 and at == settled[1]
-local moves = within(leaving, state)
+local moves = state and within(leaving, state)
 if settled then
   moves = delivers and (at < settled[1] or stale or reworded)
 elseif before then
   moves = delivers and before == '0'  -- of a member whose phone failed, another one delivered
 end
-moves = state and moves
 local clocks, mine
 thread_key, clocks = thread(thread_key)
 local log_key, name, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), {}
@@ -39,20 +37,21 @@ for _, one in ipairs(moves and delivers and member == '' and deliveries(log_key)
 end
 if not moves or stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
 
--- Open at the time of this delivery. What answers an opening was sent after it, so of what *latches* names the send decides: what was
--- used up later was open before; of what was opened anew later, the latch of the send knows, unless it was denied since.
+-- Open at the time of this delivery. What was used up later was open before; of what was opened anew later, the latch of the send knows,
+-- unless it was denied since. A negative latch: what was opened after the send is nothing to it, for it cannot answer that.
 local function open(x)
   local since, denied, used = number(clocks, x .. '<'), number(clocks, x .. '!'), number(clocks, x .. '*')
-  local latch, opened_own = latches[x], mine and mine.opens == x and mine.at == since
-  if mine and mine.by == x and mine.at == used then used = 0 end
-  if latch and since > sent_at then return denied < sent_at and latch > at and (used == 0 or at < used) end
-  local one, listed = covering(others, clocks, x, at, conversations[x])
+  local latch, one, listed = latches[x] or 0, covering(others, clocks, x, at, conversations[x])
   if one then return one end
-  return clocks[x] and not listed and not opened_own and since <= at and number(clocks, x) > at and since > denied and (since > used or at < used)
+  if mine and mine.by == x and mine.at == used then used = 0 end
+  if since > at or latch < 0 and since > sent_at then return denied < sent_at and math.abs(latch) > at and (used == 0 or at < used) end
+  if mine and mine.opens == x and mine.at == since then return false end
+  return clocks[x] and not listed and number(clocks, x) > at and since > denied and (since > used or at < used)
 end
 
-local chosen, cost, reading, own_case, own_cost, joined, inside = 0, UNKNOWN, 0, 0, UNKNOWN, {}, false
+local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
 local by, meter, opens, length, cell, terms, own_terms, _
+local inside = false
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
   local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
@@ -63,7 +62,7 @@ if #cases > 0 then
   own_cost = own_case > 0 and priced(own_terms, read_before) or cost
   local i = 4 * chosen - 3
   local needs = cases[i]
-  inside = opens == '' and open(needs)
+  inside = opens == '' and open(needs) or false
   if inside then joined[1] = needs end
   for _, x in ipairs(rows(cases[i + 1])) do
     local found = open(x)
@@ -83,7 +82,8 @@ if spent then  -- on the day that it was sent it is no longer open
   book(spent, 'o', '', quote + 0, '-1')
   if spent ~= spend_key or chosen == 0 then outlive(spent, spend_lifetime) end
 end
-local counted = chosen > 0 and meter > 0 and KEYS[meter] or ''
+local counted = ''
+if chosen > 0 and meter > 0 then counted = KEYS[meter] end
 if lifetime == '0' then
   redis.call('DEL', record_key)
 else

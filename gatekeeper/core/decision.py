@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -25,6 +27,7 @@ from gatekeeper.core.vocabulary import (
 )
 
 SECOND_MS = 1000
+_UNKNOWN_ENDS: Mapping[str, int] = MappingProxyType({})
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,18 +112,18 @@ def passed_unread(reason: Reason, *, refusal: Refusal | None = None, state: Stat
     )
 
 
-def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True) -> Decision:
+def decide(plan: Plan, outcome: Outcome | None, *, enforce: bool = True, ends: Mapping[str, int] = _UNKNOWN_ENDS) -> Decision:
     """
     Say what *outcome* means for *plan*; None: the ledger was not there, and the send is let through without it.
 
-    Without *enforce* what would block only annotates.
+    Without *enforce* what would block only annotates. *ends*: of the thread's clocks, where only those are known.
     """
     key = None if outcome is None else _likeness(plan, outcome, enforce=enforce)
     if key is None or outcome is None:
-        return _decide(plan, outcome, enforce=enforce)
+        return _decide(plan, outcome, outcome.clocks() if outcome else ends, enforce=enforce)
     found: Decision | None = plan.decided.get(key)
     if found is None:
-        found = remember(plan.decided, key, _decide(plan, outcome, enforce=enforce))
+        found = remember(plan.decided, key, _decide(plan, outcome, outcome.clocks(), enforce=enforce))
     clocks = outcome.clocks()
     return msgspec.structs.replace(
         found,
@@ -143,10 +146,9 @@ def _likeness(plan: Plan, outcome: Outcome, *, enforce: bool) -> tuple[Any, ...]
     )
 
 
-def _decide(plan: Plan, outcome: Outcome | None, *, enforce: bool) -> Decision:
+def _decide(plan: Plan, outcome: Outcome | None, clocks: Mapping[str, int], *, enforce: bool) -> Decision:
     if not plan.sent.is_message:
         return Decision(verdict=Verdict.ALLOW, reason=Reason.NOT_A_MESSAGE, price=0, price_bound=PriceBound.EXACT, **_frame(plan))
-    clocks = outcome.clocks() if outcome else {}
     expiries = {
         "window_expires": clocks.get(Clock.CUSTOMER_SERVICE_WINDOW),
         "free_entry_expires": clocks.get(Clock.FREE_ENTRY_POINT),
@@ -178,7 +180,7 @@ def _blocked(plan: Plan, hit: Hit, *, state: State, **said: Any) -> Decision:
     return msgspec.structs.replace(decision, hits=(hit,), **said)
 
 
-def _picked(plan: Plan, outcome: Outcome, clocks: dict[str, int]) -> dict[str, Any]:
+def _picked(plan: Plan, outcome: Outcome, clocks: Mapping[str, int]) -> dict[str, Any]:
     """What the case that was picked says of the send."""
     row = plan.rows[outcome.case - 1]
     free = row.meter is not None and outcome.reading < row.free

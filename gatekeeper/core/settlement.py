@@ -34,6 +34,7 @@ _CONVERSATION_MODEL = "CBP"
 _SIBLINGS = ("template", "group_template", "text")
 # The clocks whose ends a reservation remembers: a later message may move them before its delivery is heard of.
 LATCHED = (Clock.CUSTOMER_SERVICE_WINDOW.value, Clock.FREE_ENTRY_OFFER.value)
+ANSWERED = Clock.FREE_ENTRY_OFFER.value  # a message that was sent before it does not answer it
 _FREE_ENTRY_REASONS = (Reason.FREE_ENTRY_POINT, Reason.OPENS_FREE_ENTRY_POINT)
 # What an asynchronous failure says of the thread. Source: Meta's error codes, copy of 2025-12-12.
 WINDOW_CLOSED, HELD_BACK, OPTED_OUT = 131047, 131049, 131050

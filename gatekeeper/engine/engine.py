@@ -165,7 +165,8 @@ class Engine:
             if not sent.is_message or (planned.refusal and self.enforces):
                 if left and sent.is_message and not await self.registry.current(number, known):
                     continue
-                return Decided(decision=decide(planned, None), number=number, facts=facts, plan=planned, held=False)
+                ends = await self._ends(number, planned, facts)
+                return Decided(decision=decide(planned, None, ends=ends), number=number, facts=facts, plan=planned, held=False)
             asked = False
             try:
                 if not known.reachable:
@@ -185,6 +186,18 @@ class Engine:
         return Decided(
             decision=decision, number=number, facts=facts, plan=planned, held=outcome.status == _RESERVED, outcome=outcome
         )
+
+    async def _ends(self, number: Number, planned: Plan, facts: Facts) -> dict[str, int]:
+        """Until when the clocks of a thread are open, for a send that Meta refuses whatever they say; without a ledger none is known."""
+        if not planned.sent.is_message or planned.finding is not None or not self.ledger.up:
+            return {}
+        try:
+            outcome = await self.ledger.authorize(number.tag, planned, facts, commit=False, enforce=True, registry="")
+        except LedgerError:
+            if self._complete:
+                raise
+            return {}
+        return outcome.clocks()
 
     def _planned(self, sent: Sent, known: Known, *, now: int, caller: str) -> Plan:
         account, complete = known.account, self._complete

@@ -116,8 +116,8 @@ class Plan(Row, frozen=True, kw_only=True):
 
 class Move(Row, frozen=True, kw_only=True):
     """
-    *conversations*: clocks that Meta counts the message in, and Meta's id of each, if it says one. *latches*: of the clocks that the send
-    decides on, the end as known then, or 0. *lifetime*: of what is left of the record; `0`: nothing is. *again*:
+    *conversations*: clocks that Meta counts the message in, and Meta's id of each, if it says one. *latches*: the ends of clocks as known
+    at the send; negative of what the send must come after. *lifetime*: of what is left of the record; `0`: nothing is. *again*:
     gatekeeper.core.settlement:Again.
     """
 

@@ -18,7 +18,7 @@ from gatekeeper.core.plan import Bar, Plan
 from gatekeeper.core.policy import Action, Period
 from gatekeeper.core.reservation import MOVES, Event, Facts, State
 from gatekeeper.core.rows import Row
-from gatekeeper.core.settlement import LATCHED, Settled, Settling
+from gatekeeper.core.settlement import ANSWERED, LATCHED, Settled, Settling
 from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter
 from gatekeeper.core.vocabulary import Mode
 from gatekeeper.ledger import keys, shapes
@@ -32,7 +32,7 @@ settled = msgspec.msgpack.Decoder(Settled).decode
 """Read what `settle.lua` returned."""
 
 _LATCHES = shapes.values(*LATCHED)
-_UNLATCHED = dict.fromkeys(LATCHED, 0)
+_NEVER = 1
 _LEAVING = {event: shapes.values(*legal.leaving) for event, legal in MOVES.items()}
 _NO_BOUND = -1
 _UNNAMED = (Event.REFUSE, Event.LAPSE)
@@ -124,7 +124,7 @@ def move(settling: Settling, meters: dict[Meter, int]) -> bytes:
             cases=cases,
             own=own,
             conversations=settling.conversations,
-            latches=_UNLATCHED | settling.latches,
+            latches=settling.latches | {ANSWERED: -settling.latches.get(ANSWERED, _NEVER)},
             told=settling.told,
             sent_at=facts.at,
             lifetime=_NOTHING if settling.event in _UNNAMED else _SETTLED_MS,

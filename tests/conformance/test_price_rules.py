@@ -82,7 +82,7 @@ async def test_what_is_free_is_free_without_a_card(ledger):
     """Nothing has to be looked up for it."""
     story = Story(ledger, DAY, currency="SGD")
     await story.clicked(h(0))
-    await story.text(h(1), lands=True)
+    await (await story.text(h(1))).delivered(h(1), **free_entry())
     sent = await story.template(h(2), "marketing", lands=True)
 
     assert (False, "0", "exact") == sent.of(*SAYS)

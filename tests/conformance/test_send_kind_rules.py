@@ -8,7 +8,7 @@ messages", copy of 2026-02-19; "Business-scoped user IDs", copy of 2026-02-06.
 from __future__ import annotations
 
 import pytest
-from story import USER, Story, h, message
+from story import USER, Story, free_entry, h, message
 
 from gatekeeper.meta.sends import MalformedSend
 
@@ -151,7 +151,7 @@ async def test_it_is_free_inside_a_free_entry_point(ledger):
     """As every message is."""
     story = Story(ledger, DAY)
     await story.clicked(h(0))
-    await story.text(h(1), lands=True)
+    await (await story.text(h(1))).delivered(h(1), **free_entry())
     sent = await story.template(h(2), "marketing", api="marketing_messages")
 
     assert ("free_entry_point", "referral_conversion", False, "0", "exact") == sent.of(*SAYS)

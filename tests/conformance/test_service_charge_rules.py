@@ -8,7 +8,7 @@ The tier of 1,000 is in `test_free_tier_rules.py`.
 from __future__ import annotations
 
 import pytest
-from story import Story, h, pmp
+from story import Story, free_entry, h, pmp
 
 DAY = "2026-10-13"
 SAYS = ("reason", "category", "charged", "price", "price_bound")
@@ -97,7 +97,7 @@ async def test_without_a_payment_method_meta_stops_after_the_tier(ledger, method
 async def test_inside_a_free_entry_point_everything_is_free(story, product):
     """Marketing, utility, authentication and service alike."""
     await story.clicked(h(0))
-    await story.text(h(1), lands=True)
+    await (await story.text(h(1))).delivered(h(1), **free_entry())
     sent = await (story.text(h(2), lands=True) if product == "text" else story.template(h(2), product, lands=True))
 
     assert ("free_entry_point", "referral_conversion", False, "0", "exact") == sent.of(*SAYS)

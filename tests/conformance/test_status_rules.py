@@ -34,7 +34,9 @@ async def test_a_message_is_settled_once(ledger, day, order, times):
     settled = [await sent.status(word, at[word], told=h(4 + n)) for n, word in enumerate(order)]
     after_read = order.index("read") < order.index("delivered")
 
-    assert {"sent": False, "delivered": True, "read": after_read} == {word: bool(each) for word, each in zip(order, settled, strict=True)}
+    assert {"sent": False, "delivered": True, "read": after_read} == {
+        word: bool(each) for word, each in zip(order, settled, strict=True)
+    }
     assert (True, True, PRICE[day], story.start + h(2)) == story.settlements[sent.id].of(*SETTLED, "at")
 
 

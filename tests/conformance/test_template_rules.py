@@ -8,7 +8,7 @@ Sources: Meta, "Template management" and "Template pausing", copies of 2025-10 t
 from __future__ import annotations
 
 import pytest
-from story import LANGUAGE, Story, h
+from story import LANGUAGE, Story, free_entry, h
 
 from gatekeeper.core.accounts import Template, TemplateCategory, TemplateStatus
 
@@ -203,7 +203,7 @@ async def test_in_2022_a_template_needs_no_category_to_be_priced(ledger, window)
 async def test_a_template_that_nobody_told_us_of_is_free_inside_a_free_entry_point(story):
     """There its category does not matter."""
     await story.clicked(h(0))
-    await story.text(h(1), lands=True)
+    await (await story.text(h(1))).delivered(h(1), **free_entry())
     sent = await story.template(h(2), "unheard", lands=True)
 
     assert ("referral_conversion", None, False, "0", "exact") == sent.of(*UNHEARD)
