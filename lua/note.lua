@@ -5,7 +5,7 @@ Owns     that only a message that is still known is written to
 Never    what the note says
 
 KEYS[1]  message  HASH    gk:{P}:message:<wamid>
-ARGV[1]  note     msgpack gatekeeper.core.settlement:Word
+ARGV[1]  note     msgpack gatekeeper.core.word:Word
 Returns  int      1 when the message is known
 Writes   the note
 Expires  as the message does

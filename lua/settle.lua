@@ -16,6 +16,7 @@ Expires  every key that it writes
 
 local record_key, thread_key, spend_key = KEYS[1], KEYS[2], KEYS[3]
 local move = ARGV[1]
+
 local at, id, leaving, to, member, cases, own, conversations, latches, told, sent_at, lifetime, meter_lifetime, spend_lifetime, again = unpack(move)
 
 local field = member ~= '' and 'member:' .. member or 'settled'
@@ -29,10 +30,9 @@ if settled then
 elseif before then
   moves = delivers and before == '0'  -- of a member whose phone failed, another one delivered
 end
-local clocks, mine
+local name, clocks, mine, others = record_key:match('^gk:{.-}:%a+:(.*)$'), nil, nil, {}
 thread_key, clocks = thread(thread_key)
-local log_key, name, others = deliveries_of(thread_key), record_key:match('^gk:{.-}:%a+:(.*)$'), {}
-for _, one in ipairs(moves and delivers and member == '' and deliveries(log_key) or {}) do
+for _, one in ipairs(moves and delivers and member == '' and deliveries(deliveries_of(thread_key)) or {}) do
   if one.name == name then mine = one else others[#others + 1] = one end
 end
 if not moves or stale and not (mine and is_stale(mine)) then return '\145' .. pack('ignored') end
@@ -104,7 +104,7 @@ if chosen > 0 then
     outlive(counted, meter_lifetime)
   end
   late = member == '' and open_by({
-    thread_key = thread_key, log_key = log_key, lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = stale, reworded = reworded,
+    thread_key = thread_key, log_key = deliveries_of(thread_key), lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = stale, reworded = reworded,
     opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined, depends = #cases > 4,
     told = told, conversations = conversations, meter = counted, reading = reading
   }, clocks, others) or {}

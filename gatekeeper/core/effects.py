@@ -15,8 +15,9 @@ from gatekeeper.core.caching import remember
 from gatekeeper.core.calendar import local_day
 from gatekeeper.core.policy import Policy
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import HELD_BACK, OPTED_OUT, WINDOW_CLOSED, Word
+from gatekeeper.core.settlement import HELD_BACK, OPTED_OUT, WINDOW_CLOSED
 from gatekeeper.core.vocabulary import Clock, conversation
+from gatekeeper.core.word import Word
 
 _REACTION, _SYSTEM = "reaction", "system"
 _FREE_ENTRY = (Clock.FREE_ENTRY_OFFER, Clock.FREE_ENTRY_POINT)

@@ -19,17 +19,14 @@ from gatekeeper.core.calendar import local_day
 from gatekeeper.core.drift import Drift, priced, unforeseen
 from gatekeeper.core.markets import Market
 from gatekeeper.core.plan import Sent, conversation_name, international
-from gatekeeper.core.regimes import Regime
 from gatekeeper.core.reservation import Event, Facts
 from gatekeeper.core.rows import Row, rows
 from gatekeeper.core.rulebook import Rulebook
 from gatekeeper.core.tariff import UNKNOWN_PRICE, price_of
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, Product, Reason, conversation, money
+from gatekeeper.core.word import Word
 
-REFERRAL = "referral_conversion"
-_FREE_ENTRY = "free_entry_point"
 _REGULAR = "regular"
-_CONVERSATION_MODEL = "CBP"
 # Meta may count a message as another product of the same set.
 _SIBLINGS = ("template", "group_template", "text")
 # The clocks whose ends a reservation remembers: a later message may move them before its delivery is heard of.
@@ -38,42 +35,6 @@ ANSWERED = Clock.FREE_ENTRY_OFFER.value  # a message that was sent before it doe
 _FREE_ENTRY_REASONS = (Reason.FREE_ENTRY_POINT, Reason.OPENS_FREE_ENTRY_POINT)
 # What an asynchronous failure says of the thread. Source: Meta's error codes, copy of 2025-12-12.
 WINDOW_CLOSED, HELD_BACK, OPTED_OUT = 131047, 131049, 131050
-
-
-class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Meta's own word on a message: `pricing` and `conversation` (its id) of a status. *expires_at* in Unix milliseconds."""
-
-    type: str | None = None
-    category: str | None = None
-    model: str | None = None
-    expires_at: int | None = None
-    conversation: str | None = None
-
-    @property
-    def free_entry(self) -> bool:
-        """Whether the message counts as part of a free entry point."""
-        return self.type == _FREE_ENTRY or self.category == REFERRAL
-
-    def counts_conversations(self, regime: Regime) -> bool:
-        """Whether Meta counts this message in a conversation: it says so, or says nothing and *regime* has them."""
-        return self.model == _CONVERSATION_MODEL or (self.model is None and regime.has_conversations)
-
-    @property
-    def clock(self) -> str:
-        """The clock that `expires_at` is the end of."""
-        return Clock.FREE_ENTRY_POINT.value if self.free_entry else conversation(str(self.category))
-
-    def merged(self, earlier: Word | None) -> Word:
-        """Add what only an earlier status said."""
-        if earlier is None:
-            return self
-        return Word(
-            type=self.type or earlier.type,
-            category=self.category or earlier.category,
-            model=self.model or earlier.model,
-            expires_at=self.expires_at or earlier.expires_at,
-            conversation=self.conversation or earlier.conversation,
-        )
 
 
 class Again(IntEnum):

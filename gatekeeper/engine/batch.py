@@ -9,8 +9,9 @@ from typing import Any
 from gatekeeper.core.effects import Change
 from gatekeeper.core.errors import UnusableKeyError
 from gatekeeper.core.reservation import State
-from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.core.settlement import Settling
 from gatekeeper.core.tariff import UNKNOWN_PRICE
+from gatekeeper.core.word import Word
 from gatekeeper.ledger import calls
 from gatekeeper.ledger.calls import Call
 from gatekeeper.ledger.lanes import MOST

@@ -38,8 +38,7 @@ from gatekeeper.meta.sends import Kind, Send
 from gatekeeper.settings import LedgerFailure, Settings
 from gatekeeper.telemetry import Metrics
 
-_STALE = "stale"
-_RESERVED = "reserved"
+_STALE, _RESERVED = "stale", "reserved"
 _PLANS = 3  # templates do not change faster than that
 
 
@@ -183,9 +182,8 @@ class Engine:
                 break
             self.registry.forget(number.account.waba_id)
         decision = decide(planned, outcome, enforce=self.enforces)
-        return Decided(
-            decision=decision, number=number, facts=facts, plan=planned, held=outcome.status == _RESERVED, outcome=outcome
-        )
+        held = outcome.status == _RESERVED
+        return Decided(decision=decision, number=number, facts=facts, plan=planned, held=held, outcome=outcome)
 
     async def _ends(self, number: Number, planned: Plan, facts: Facts) -> dict[str, int]:
         """Until when the clocks of a thread are open, for a send that Meta refuses whatever they say; without a ledger none is known."""
@@ -200,14 +198,13 @@ class Engine:
         return outcome.clocks()
 
     def _planned(self, sent: Sent, known: Known, *, now: int, caller: str) -> Plan:
-        account, complete = known.account, self._complete
         return plan(
             sent,
-            account,
+            known.account,
             known.template,
             self.book,
             now=now,
-            complete=complete,
+            complete=self._complete,
             policy=self.settings.policy,
             caller=caller,
             laid=self._laid,

@@ -16,8 +16,9 @@ from gatekeeper.core.effects import Effects
 from gatekeeper.core.recipients import Names
 from gatekeeper.core.reservation import Event, State
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import Again, Settled, Settlement, Settling, Word, plan_delivery, settle
+from gatekeeper.core.settlement import Again, Settled, Settlement, Settling, plan_delivery, settle
 from gatekeeper.core.tariff import UNKNOWN_PRICE
+from gatekeeper.core.word import Word
 from gatekeeper.engine.batch import NEVER_EARLIER, Batch, Message
 from gatekeeper.engine.directory import Directory, Number
 from gatekeeper.engine.naming import names_send_of, told
@@ -114,8 +115,9 @@ class Statuses:
             batch.park(calls.park(number.tag, status.wamid, _encode_status(status), threads, at=at, category=category), status)
             return
         earlier = message.word
-        if word is not None:
-            message.word = word.merged(earlier)
+        if word is not None:  # what is said of the delivery comes before what was said when it was sent
+            first, second = (word, earlier) if status.status in _DELIVERED else (earlier or word, word)
+            message.word = first.merged(second)
         is_news = message.word is not None and message.word != earlier
         member = (status.participant_id or "") if status.group else ""
         delivered = status.status in _DELIVERED

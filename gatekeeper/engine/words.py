@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatekeeper.core.recipients import canonical, digits, is_bsuid
-from gatekeeper.core.settlement import Word
+from gatekeeper.core.word import Word
 from gatekeeper.ledger.keys import DAY_MS
 from gatekeeper.meta import events as meta
 

@@ -15,7 +15,7 @@ import msgspec
 
 from gatekeeper.core.calendar import local_day, midnight
 from gatekeeper.core.errors import InputError
-from gatekeeper.core.settlement import REFERRAL, Word
+from gatekeeper.core.word import REFERRAL, Word
 from gatekeeper.finance.sources import Raw, Source, shown
 
 _MONTHS = (

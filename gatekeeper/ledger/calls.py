@@ -16,8 +16,9 @@ from gatekeeper.core.plan import Plan
 from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Facts, State
 from gatekeeper.core.rows import Row
-from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.core.settlement import Settling
 from gatekeeper.core.tariff import UNKNOWN_PRICE, Meter
+from gatekeeper.core.word import Word
 from gatekeeper.ledger import keys, wire
 
 

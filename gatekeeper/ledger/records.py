@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from gatekeeper.core.reservation import Facts, State
-from gatekeeper.core.settlement import LATCHED, Word
+from gatekeeper.core.settlement import LATCHED
+from gatekeeper.core.word import Word
 
 FIELDS = ("facts", "state", "thread", "quote", "note", "settled", *(f"latch:{clock}" for clock in LATCHED))
 _STATES = {state.value.encode(): state for state in State}

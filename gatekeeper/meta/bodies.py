@@ -44,10 +44,8 @@ _VALUE = rb'(?:"(?:[^"\\\r\n]|\\.)*"|[^\s";]+)'
 _DISPOSITION = re.compile(rb"\s*form-data\s*((?:;\s*[\w*-]+\s*=\s*" + _VALUE + rb"\s*)*)", re.IGNORECASE)
 _DISPOSED = re.compile(rb";\s*([\w*-]+)\s*=\s*(" + _VALUE + rb")")
 _AS_IT_IS = (b"7bit", b"8bit", b"binary")
-
 _TOO_MANY = "The request has too many parameters."
 _NO_FORM = "The form has too many fields, or is not UTF-8."
-
 _MEMBERS = msgspec.json.Decoder(Members)
 _ANY = msgspec.json.Decoder()
 # Half an emoji: one of two surrogates without the other, which is no text in UTF-8.

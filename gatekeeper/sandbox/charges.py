@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper.core.settlement import REFERRAL, Settlement
+from gatekeeper.core.settlement import Settlement
 from gatekeeper.core.vocabulary import CONVERSATION, Clock, conversation
+from gatekeeper.core.word import REFERRAL
 
 Json = dict[str, Any]
 

@@ -45,8 +45,9 @@ from gatekeeper.core.holding import Entry, Text
 from gatekeeper.core.plan import Sent, plan
 from gatekeeper.core.recipients import Link
 from gatekeeper.core.reservation import Event, Facts
-from gatekeeper.core.settlement import Settling, Word
+from gatekeeper.core.settlement import Settling
 from gatekeeper.core.tariff import Meter
+from gatekeeper.core.word import Word
 from gatekeeper.ledger import calls, scripts
 from gatekeeper.ledger.calls import Call
 

@@ -15,8 +15,8 @@ from fake_graph import eventually
 
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.reservation import Facts
-from gatekeeper.core.settlement import Word
 from gatekeeper.core.vocabulary import Product
+from gatekeeper.core.word import Word
 from gatekeeper.engine.holding import Request, Right
 from gatekeeper.ledger import scripts
 from gatekeeper.meta.events import Conversation, Pricing, Status

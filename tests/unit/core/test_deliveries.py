@@ -11,8 +11,9 @@ from gatekeeper.core.accounts import Account
 from gatekeeper.core.data import data_dir
 from gatekeeper.core.reservation import Facts
 from gatekeeper.core.rulebook import Rulebook
-from gatekeeper.core.settlement import Word, plan_delivery
+from gatekeeper.core.settlement import plan_delivery
 from gatekeeper.core.vocabulary import Clock, Product
+from gatekeeper.core.word import Word
 
 BOOK = Rulebook.load(data_dir("config"))
 DAY_MS = 86_400_000
