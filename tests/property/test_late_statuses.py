@@ -113,11 +113,11 @@ def statuses(n: int, step: Step) -> list[tuple[int, str]]:
     return [(at - 20_000, "failed"), *found] if step.fails else found
 
 
-@bounded(100)
+@bounded(60)
 @given(
     day=st.sampled_from(DAYS),
-    steps=st.lists(_steps, min_size=2, max_size=9),
-    order=st.lists(st.integers(0, 40), max_size=20),
+    steps=st.lists(_steps, min_size=2, max_size=7),
+    order=st.lists(st.integers(0, 40), max_size=12),
     worded=st.booleans(),
 )
 def test_late_statuses_come_to_the_same(world, day, steps, order, worded):
@@ -125,6 +125,7 @@ def test_late_statuses_come_to_the_same(world, day, steps, order, worded):
     steps = [step for n, step in enumerate(sorted(steps)) if step not in sorted(steps)[:n]]
     if not any(step.what not in ("wrote", "ad") for step in steps):
         return
+    worded = worded and not any(step.what == "ad" for step in steps)  # a word of what an ad opened would have to be true
     on_time = world.run(lived(world, day, steps, None, worded))
     late = world.run(lived(world, day, steps, order, worded))
 
