@@ -190,9 +190,25 @@ async def test_nothing_is_left_of_a_person(spelling, opened):
     nouns = {key.split(":")[2] for key in everything_of(opened.nodes)}
     answer = await forget(house, spelling)
     after = dump(opened.nodes)
-    held = re.compile(rf"gk:\{{{PORTFOLIO}\}}:(message|reservation|thread|deliveries|pair|repeat|text|waiting|parked|budget):".encode())
+    held = re.compile(
+        rf"gk:\{{{PORTFOLIO}\}}:(message|reservation|thread|deliveries|pair|repeat|text|waiting|parked|budget):".encode()
+    )
 
-    assert {"thread", "deliveries", "message", "parked", "pair", "reached", "held", "budget", "repeat", "text", "waiting", "holding"} == nouns
+    expected = {
+        "thread",
+        "deliveries",
+        "message",
+        "parked",
+        "pair",
+        "reached",
+        "held",
+        "budget",
+        "repeat",
+        "text",
+        "waiting",
+        "holding",
+    }
+    assert expected == nouns
     assert [] == everything_of(opened.nodes)
     assert (200, KINDS) == (answer.status, set(answer.json["erased"]))
     assert 0 not in answer.json["erased"].values()
