@@ -53,7 +53,7 @@ local function open(x)
 end
 
 local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
-local by, meter, opens, length, cell, terms, own_terms, inside, _
+local by, meter, opens, length, cell, terms, own_terms, around, _
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
   local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
@@ -64,13 +64,13 @@ if #cases > 0 then
   own_cost = own_case > 0 and priced(own_terms, read_before) or cost
   local i = 4 * chosen - 3
   local needs = cases[i]
-  inside = opens == '' and open(needs) or false
-  if inside then joined[1] = needs end
+  around = opens == '' and open(needs) or false
+  if around then joined[1] = needs end
   for _, x in ipairs(rows(cases[i + 1])) do
     local found = open(x)
     if found then
       joined[#joined + 1] = x
-      inside = inside or found
+      around = around or found
     end
   end
 end
@@ -85,7 +85,7 @@ if spent then  -- on the day that it was sent it is no longer open
 end
 local counted = ''
 if chosen > 0 and meter > 0 then counted = KEYS[meter] end
-local booked = chosen > 0 and pack({at, spend_key, cell, cost, counted, reading}) or '0'
+local booked = chosen > 0 and pack({at, spend_key, cell, cost, counted, reading, table.concat(joined, ' ')}) or '0'
 if lifetime == '0' then
   redis.call('DEL', record_key)
 else
@@ -105,7 +105,7 @@ if chosen > 0 then
   end
   late = member == '' and open_by({
     thread_key = thread_key, log_key = log_key, lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = again,
-    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined, depends = #cases > 4,
+    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = around, joined = joined, depends = #cases > 4,
     told = told, conversations = conversations, meter = counted, reading = reading
   }, clocks, others) or {}
 end
@@ -116,5 +116,5 @@ for assumed_by, by_id in pairs(clocks) do
     if chosen == 0 and lifetime ~= '0' then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
-local same = stale and cell == settled[3] and cost == settled[4] and mine.opens == '-' .. opens
+local same = stale and cell == settled[3] and cost == settled[4] and table.concat(joined, ' ') == settled[7] and mine.opens == '-' .. opens
 return '\152' .. pack(same and 'same' or 'moved', chosen, reading, cost, own_case, own_cost, joined, late)
