@@ -50,8 +50,7 @@ local function open(x)
 end
 
 local chosen, cost, reading, own_case, own_cost, joined = 0, UNKNOWN, 0, 0, UNKNOWN, {}
-local by, meter, opens, length, cell, terms, own_terms, _
-local inside = false
+local by, meter, opens, length, cell, terms, own_terms, around, _
 cases, own = rows(cases), rows(own)
 if #cases > 0 then
   local own_before, read_before = mine or settled and {meter = settled[5], reading = settled[6]}, {}
@@ -62,13 +61,13 @@ if #cases > 0 then
   own_cost = own_case > 0 and priced(own_terms, read_before) or cost
   local i = 4 * chosen - 3
   local needs = cases[i]
-  inside = opens == '' and open(needs) or false
-  if inside then joined[1] = needs end
+  around = opens == '' and open(needs) or false
+  if around then joined[1] = needs end
   for _, x in ipairs(rows(cases[i + 1])) do
     local found = open(x)
     if found then
       joined[#joined + 1] = x
-      inside = inside or found
+      around = around or found
     end
   end
 end
@@ -89,7 +88,7 @@ if lifetime == '0' then
 else
   redis.call('HDEL', record_key, 'meter', 'spend', 'turn')
   if holds then redis.call('HSET', record_key, 'holds', pack(left)) end
-  if member ~= '' or chosen > 0 then redis.call('HSET', record_key, field, chosen > 0 and pack({at, spend_key, cell, cost, counted, reading}) or '0') end
+  if member ~= '' or chosen > 0 then redis.call('HSET', record_key, field, chosen > 0 and pack({at, spend_key, cell, cost, counted, reading, table.concat(joined, ' ')}) or '0') end
   if member == '' then
     redis.call('HSET', record_key, 'state', to)
     redis.call('PEXPIRE', record_key, lifetime)
@@ -104,9 +103,9 @@ if chosen > 0 then
     outlive(counted, meter_lifetime)
   end
   late = member == '' and open_by({
-    thread_key = thread_key, log_key = deliveries_of(thread_key), lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = stale, reworded = reworded,
-    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = inside, joined = joined, depends = #cases > 4,
-    told = told, conversations = conversations, meter = counted, reading = reading
+    thread_key = thread_key, log_key = deliveries_of(thread_key), lifetime = lifetime, name = name, id = id, mine = mine, at = at, again = stale,
+    opens = opens, length = length, by = by, unproven = cases[4 * chosen - 1], inside = around, joined = joined, depends = #cases > 4,
+    told = told, conversations = conversations, meter = counted, reading = reading, reworded = reworded
   }, clocks, others) or {}
 end
 for assumed_by, by_id in pairs(clocks) do
@@ -116,5 +115,5 @@ for assumed_by, by_id in pairs(clocks) do
     if chosen == 0 and lifetime ~= '0' then redis.call('HDEL', thread_key, x .. '=', x .. '@') end
   end
 end
-local same = (stale or reworded) and cell == settled[3] and cost == settled[4] and was == opens
+local same = (stale or reworded) and cell == settled[3] and cost == settled[4] and table.concat(joined, ' ') == settled[7] and was == opens
 return '\152' .. pack(same and 'same' or 'moved', chosen, reading, cost, own_case, own_cost, joined, late)

@@ -207,9 +207,22 @@ async def test_nothing_is_left_of_a_person(spelling, opened):
     answer = await forget(house, spelling)
     after = dump(opened.nodes)
     held = re.compile(
-        rf"gk:\{{{PORTFOLIO}\}}:(message|reservation|thread|pair|repeat|text|waiting|parked|strays|unnamed|budget):".encode()
+        rf"gk:\{{{PORTFOLIO}\}}:(message|reservation|thread|deliveries|pair|repeat|text|waiting|parked|strays|unnamed|budget):".encode()
     )
-    named = {"thread", "message", "parked", "pair", "reached", "held", "budget", "repeat", "text", "waiting", "holding"}
+    named = {
+        "thread",
+        "deliveries",
+        "message",
+        "parked",
+        "pair",
+        "reached",
+        "held",
+        "budget",
+        "repeat",
+        "text",
+        "waiting",
+        "holding",
+    }
 
     assert named | {"reservation", "unnamed", "strays"} == nouns
     assert [] == everything_of(opened.nodes)
