@@ -259,3 +259,32 @@ async def test_a_charged_message_is_charged_once_however_late(ledger):
         await sent[n].delivered(at, told=h(26), **pmp("marketing"))
 
     assert [(1, 136_500), (1, 136_500)] == await bill(ledger, story, "2025-09-09", "2025-09-10")
+
+
+@pytest.mark.parametrize("late", ["sent", "read"])
+async def test_a_word_heard_after_the_delivery_settles_it_again(ledger, late):
+    """Meta names its category on one status only, and that one may be the last to arrive: the settlement follows it all the same."""
+    story = Story(ledger, "2023-09-05")
+    message = await story.template(h(0))
+    first = await message.delivered(h(1))
+    corrected = await message.status(late, h(0) if late == "sent" else h(2), told=h(3), **cbp("marketing"))
+    again = await message.status(late, h(0) if late == "sent" else h(2), told=h(4), **cbp("marketing"))
+    following = [await story.template(h(5), name) for name in ("marketing", "utility")]
+
+    assert ("utility", "0.0853", story.start + h(1)) == first.of("category", "price", "at")
+    assert ("marketing", "0.1365", story.start + h(1)) == corrected.of("category", "price", "at")
+    assert again is None
+    assert ["inside_open_conversation", "opens_conversation"] == [each.reason for each in following]
+
+
+async def test_an_answer_to_an_ad_is_confirmed_by_a_late_word(ledger):
+    """The ad stays answered once: the word that comes late changes the bound, and neither the end nor what was used up."""
+    story = Story(ledger, "2026-10-13")
+    await story.clicked(h(0))
+    answer = await story.text(h(1), lands=True)
+    before = await story.template(h(2), "marketing")
+    await answer.sent(h(1), told=h(3), **free_entry(), ends=h(73))
+    after = await story.template(h(4), "marketing")
+
+    assert ["at-most", "exact"] == [before.price_bound, after.price_bound]
+    assert story.unix(h(73)) == after.free_entry_expires
