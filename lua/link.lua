@@ -88,7 +88,8 @@ end
 if next(into) then keep(to_key, redis.call('PTTL', from_key)) end
 if only == '' and not moves and from_key ~= to_key then
   local from_log, to_log = deliveries_of(from_key), deliveries_of(to_key)
-  for _, one in ipairs(deliveries(from_log)) do keep_delivery(to_log, one, redis.call('PTTL', from_log)) end
+  local left = math.max(redis.call('PTTL', from_log), redis.call('PTTL', to_log))
+  for _, one in ipairs(deliveries(from_log)) do keep_delivery(to_log, one, left) end
   redis.call('DEL', from_log)
 end
 if only ~= '' then return next(into) and 1 or 0 end

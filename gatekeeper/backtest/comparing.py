@@ -146,7 +146,10 @@ class Comparison:
         """Remember what a line settled, or settled otherwise than before, until nothing can correct it any more."""
         for n, one in enumerate(taken):
             for settlement in one.settlements:
-                self._last.setdefault((settlement.id, settlement.recipient), (now, [None, None]))[1][n] = settlement
+                key = settlement.id, settlement.recipient
+                _, both = self._last.pop(key, (now, [None, None]))
+                both[n] = settlement
+                self._last[key] = now, both
         self._settle_before(now - SETTLED_MS)
 
     def _settle_before(self, moment: int | None) -> None:

@@ -126,8 +126,6 @@ class Statuses:
             if not is_news or message.delivered_at == NEVER_EARLIER:
                 return
             at, again = message.delivered_at, Again.REWORDED  # its delivery is known; Meta's word on it is news
-        if is_news and message.word is not None:  # for the status that settles it, or for what may be settled again
-            batch.add(calls.note(number.tag, status.wamid, message.word))
         if delivered or again is not Again.NO:
             settling = await self._delivered(
                 number, record, message.word, at=at, now=batch.now, billed=billed_by(status), member=member, again=again
@@ -137,10 +135,18 @@ class Statuses:
                 at=at, event=Event.FAIL, facts=record.facts, account=number.account, member=member, codes=status.error_codes
             )
         else:
+            self._note(status, number, message, batch, is_news=is_news)
             return
         batch.settle(calls.settle(number.tag, settling, status.wamid, record.thread), settling, number.tag, record.quote)
+        self._note(status, number, message, batch, is_news=is_news)  # behind: what is noted is no news when Meta repeats itself
         if not member and settling.event is Event.DELIVER:
             message.delivered_at = at
+
+    @staticmethod
+    def _note(status: meta.Status, number: Number, message: Message, batch: Batch, *, is_news: bool) -> None:
+        """Remember Meta's word for the status that settles the message, or for what may be settled again."""
+        if is_news and message.word is not None:
+            batch.add(calls.note(number.tag, status.wamid, message.word))
 
     def _believe(
         self, number: Number, status: meta.Status, message: Message, word: Word | None, batch: Batch, *, at: int

@@ -77,9 +77,14 @@ class _Content:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
 
-    async def iter_any(self) -> AsyncIterator[bytes]:
+    async def readany(self) -> bytes:
         """Read on as the body itself does."""
-        async for piece in self._content.iter_any():
-            if len(self.copy) <= _MOST:
-                self.copy += piece
+        piece = await self._content.readany()
+        if len(self.copy) <= _MOST:
+            self.copy += piece
+        return piece
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Read on to the end, as the body itself does."""
+        while piece := await self.readany():
             yield piece

@@ -272,7 +272,7 @@ async def test_no_more_is_kept_than_what_may_still_be_settled():
     history.delivered(AT + 60, *(f"s{n}" for n in range(15)))
     history.template(AT + 60, "s20", "utility", USER)
     soon = len((await comparison(history, Policy(), NO_PRIZES))._open)
-    history.template(AT + 40 * DAY, "s21", "utility", USER)
+    history.template(AT + 47 * DAY, "s21", "utility", USER)
     late = len((await comparison(history, Policy(), NO_PRIZES))._open)
 
     assert (5, 0) == (soon, late)
@@ -394,7 +394,7 @@ def test_a_program_gets_one_document(folder, capsys):
     [
         (["history.jsonl", "--json"], "--json goes with --compare: a plain replay writes JSON lines in any case"),
         (["history.jsonl", "--compare", "none.toml"], "none.toml: No such file or directory"),
-        (["history.jsonl", "--compare", "wrong.toml"], "wrong.toml: $.policy.rule[0].nam: unknown key"),
+        (["history.jsonl", "--compare", "wrong.toml"], 'wrong.toml: $.policy.rule[0].nam: unknown key; did you mean "name"?'),
         (["none.jsonl", "--compare", "today.toml"], "none.jsonl: No such file or directory"),
         (["wrong.jsonl", "--compare", "today.toml"], "wrong.jsonl: line 5: at 1 is before the line above it, at 1794268805"),
     ],

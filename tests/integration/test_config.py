@@ -232,8 +232,8 @@ SAYS = {
     "unknown-caller-key": '$.caller[0].numbers: unknown key; did you mean "phone_number_ids"?',
     "unknown-check": (
         "$.policy.checks.spelling: unknown key;"
-        ' valid: "sender_is_recipient", "authentication_to_user_id", "parameter_text", '
-        '"header_format", "parameter_names", "parameter_count", "button_parameter"'
+        ' valid: "sender_is_recipient", "authentication_to_user_id", "max_price_on_messages", '
+        '"max_price_to_user_id", "parameter_text", "header_format", "parameter_names", "parameter_count", "button_parameter"'
     ),
     "unknown-fallback-key": (
         '$.policy.fallback[0].category: unknown key; valid: "template", "language", "text_parameter", "caller", "phone_number_id"'

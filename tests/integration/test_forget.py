@@ -523,7 +523,7 @@ async def test_the_command_asks_the_running_gate(opened, typed):
     nothing = await typed("forget", USER, "--admin", house.gate.admin_url)
 
     assert [(0, ""), (0, ""), (0, "")] == [(status, err) for status, _, err in (alone, all_of_it, nothing)]
-    assert re.match(r"forgotten under 3 names: 3 threads, \d+ messages, 1 statuses, \d+ answers, \d+ counters\n", alone[1])
+    assert re.match(r"forgotten under 3 names: 4 threads, \d+ messages, 1 statuses, \d+ answers, \d+ counters\n", alone[1])
     assert re.match(r"forgotten under 2 names: .*2 texts", all_of_it[1])
     assert nothing[1].startswith("forgotten under 1 name: nothing was known\nNot erased: amounts in bills")
     assert [] == everything_of(opened.nodes)

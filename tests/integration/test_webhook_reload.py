@@ -74,7 +74,7 @@ async def test_each_webhook_that_is_not_believed_leaves_a_line(headers, why, hou
     status = (await house.ask("POST", "/webhook", headers, b"{}")).status
     [line] = house.logged("webhook_refused")
 
-    assert (401, (401, why, 2)) == (status, (line["status"], line["why"], line["bytes"]))
+    assert (401, (401, why)) == (status, (line["status"], line["why"]))
 
 
 async def test_a_handshake_that_is_refused_leaves_a_line(house):

@@ -138,7 +138,7 @@ class Life:
 def lived(world, history, telling, webhooks):
     """The sends' decisions, and what the history comes to."""
     life = Life(world, history, telling)
-    settled = world.run(life.live(webhooks))
+    settled = list({each.id: each for each in world.run(life.live(webhooks))}.values())  # the last of each counts
     return life, [dict(sent) for sent in life.sent], life.comes_to(settled)
 
 

@@ -13,7 +13,7 @@ async def lived(world, history, webhooks):
     """What a history comes to when it is told in *webhooks*: clocks, settlements and counts."""
     story = world.story(history.day, **account(history))
     sent = await begun(story, history)
-    settled = await heard(story, history, sent, webhooks)
+    settled = {each.id: each for each in await heard(story, history, sent, webhooks)}.values()  # the last of each counts
     fields = world.fields(story, USER, ONE)
     now = story.start + HEARD * MINUTE
     pending = any(message.end == "pending" for message in history.messages)

@@ -100,8 +100,9 @@ class Thread:
     def window_open(self, at: int) -> bool:
         return self.window.holds(at) and self.window.since > self.window_shut
 
-    def _offered(self, at: int) -> bool:
-        return self.offer.holds(at) and self.offer.since > self.offer_used
+    def _offered(self, at: int, sent_at: int | None = None) -> bool:
+        """Whether an ad is on offer; a message answers only what was on offer when it was sent."""
+        return self.offer.holds(at) and self.offer.since > self.offer_used and (sent_at is None or self.offer.since <= sent_at)
 
     def _open(self, clock: str, at: int) -> bool:
         if clock == "entry":
@@ -115,13 +116,13 @@ class Thread:
         asked = (product,) if product != TEXT else ("marketing", "utility", TEXT)
         return any(is_open(clock) for clock in asked)
 
-    def _case(self, product: str, at: int, is_open, *, certain: bool) -> str:
+    def _case(self, product: str, at: int, is_open, *, certain: bool, sent_at: int | None = None) -> str:
         """What a message is, by what *is_open* says; *certain*: an answer to an ad may have come from a desktop."""
         if product == REACTION:
             return "free_reaction"
         if is_open("entry"):
             return "free_entry_point"
-        if self._offered(at) and not certain:
+        if self._offered(at, sent_at) and not certain:
             return "opens_free_entry_point"
         if self.day == PMP:
             return "charged_message"
@@ -183,8 +184,9 @@ class Thread:
 
     def lands(self, name: str, at: int) -> Outcome:
         """A message is delivered."""
-        product = self._ends(name).product
-        case = self._case(product, at, lambda clock: self._open(clock, at), certain=False)
+        message = self._ends(name)
+        product = message.product
+        case = self._case(product, at, lambda clock: self._open(clock, at), certain=False, sent_at=message.at)
         reading = self.settled[self.month(at)]
         price = self._price(case, product, reading)
         if case == "opens_free_entry_point":
