@@ -66,7 +66,7 @@ class Books:
     def __init__(self):
         self.reserved, self.spent = Counter(), Counter()
         self.highest, self.beyond = Counter(), Counter()
-        self.held = {}
+        self.held, self.cost = {}, {}
 
     def takes(self, sent, counters, *, watched):
         """A send was let out: its price is reserved wherever it counts, and no counter that is kept goes over its limit by it."""
@@ -85,12 +85,14 @@ class Books:
         assert amount
         assert any(self.reserved[key] + self.spent[key] + amount > limit for key, limit in counters.items() if key not in watched)
 
-    def gives(self, sent_id, price):
-        """A send, or the first of a group's members, came to its end; *price*: what it cost."""
+    def gives(self, sent_id, price, member=None):
+        """A send, or the first of a group's members, came to its end, or came to another one than before; *price*: what it cost."""
+        before = self.cost.get((sent_id, member), 0)
+        self.cost[sent_id, member] = price
         for key, amount in self.held.get(sent_id, {}).items():
             self.reserved[key] -= amount
             self.held[sent_id][key] = 0
-            self.spent[key] += price
+            self.spent[key] += price - before
             self.beyond[key] += max(0, price - amount)
 
     def check(self, world):
@@ -183,7 +185,7 @@ class Course:
             settled = [await (sent.failed(self.now) if word == "failed" else sent.status(word, self.now, **said))]
         for one in settled:
             if one is not None:
-                self.books.gives(one.id, micros(one.price) if one.price is not None else 0)
+                self.books.gives(one.id, micros(one.price) if one.price is not None else 0, names[0] if kind == "group" else None)
 
     async def reload(self, name, limit, mode):
         self.budgets.pop(name, None)
