@@ -120,7 +120,7 @@ class Thread:
         """What a message is, by what *is_open* says; *certain*: an answer to an ad may have come from a desktop."""
         if product == REACTION:
             return "free_reaction"
-        if is_open("entry"):
+        if is_open("entry") and not certain:  # Meta says nothing of it here, and only Android and iOS count
             return "free_entry_point"
         if self._offered(at, sent_at) and not certain:
             return "opens_free_entry_point"
