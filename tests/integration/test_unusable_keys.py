@@ -119,7 +119,10 @@ async def test_a_full_redis_is_a_ledger_that_is_away(open_house, graph, redis):
 
     assert [(200, "degraded")] * 3 == [(one.status, one["Gatekeeper-State"]) for one in answers]
     assert (503, 200) == (webhook.status, healed.status)
-    assert (True, True) == (ready["checks"]["ledger"].startswith("degraded"), "maxmemory" in house.logged("ledger_lost")[0]["error"])
+    assert (True, True) == (
+        ready["checks"]["ledger"].startswith("degraded"),
+        "maxmemory" in house.logged("ledger_lost")[0]["error"],
+    )
     assert 1 == len(house.logged("ledger_lost"))
 
 
