@@ -145,14 +145,14 @@ def due(books: Books, attempt: Attempt) -> tuple[int, int, str]:
         return 0, price, "no answer"
     if attempt.says is Says.NOT_SENT:
         return 0, 0, f"not sent, {attempt.state or 'no state'}, {attempt.reason}"
-    if attempt.says is Says.UNKNOWN:
-        return 0 if attempt.degraded else price, price, "unknown"
     told = next((books.statuses[a.wamid] for a in attempt.letter.arrivals if a.tag == attempt.tag and a.taken), None)
-    if told is None:
+    answered = "" if attempt.says is Says.TAKEN else ", without a readable answer"
+    if told is None and not answered:
         return 0, 0, "lost"
-    if told.what == "failed":
-        return 0, 0, f"failed, {attempt.state}"
-    return 0 if attempt.degraded else price, price, f"delivered, {attempt.state}"
+    if told is not None and told.what == "failed":
+        return 0, 0, f"failed, {attempt.state}{answered}"
+    became = "unknown" if told is None else "delivered"
+    return 0 if attempt.degraded else price, price, f"{became}, {attempt.state}{answered}"
 
 
 def in_hand(books: Books, attempt: Attempt) -> bool:
